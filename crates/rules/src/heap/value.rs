@@ -1,0 +1,152 @@
+//! One Java value in sixteen bytes.
+
+/// A value as a rule sees it. Small values are held in place, the rest are indices into the
+/// session's [`Heap`](super::Heap). Boxed and primitive numbers are the same here; the compiler
+/// keeps them apart by static type.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Value {
+    /// `null`.
+    #[default]
+    Null,
+    /// `boolean`.
+    Boolean(bool),
+    /// `char`, one UTF-16 unit.
+    Character(u16),
+    /// `byte`.
+    Byte(i8),
+    /// `short`.
+    Short(i16),
+    /// `int`.
+    Integer(i32),
+    /// `long`.
+    Long(i64),
+    /// `float`.
+    Float(f32),
+    /// `double`.
+    Double(f64),
+    /// `String`.
+    String(Text),
+    /// A `java.util.List`.
+    List(u32),
+    /// An array; its storage is a list's.
+    Array(u32),
+    /// A `java.util.Map`.
+    Map(u32),
+    /// A `java.util.Set`; its storage is a map's keys.
+    Set(u32),
+    /// An instance of a declared type.
+    Instance(u32),
+    /// Anything rarer.
+    Other(u32),
+}
+
+/// A string in the heap's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Text {
+    pub(super) offset: u32,
+    /// Bytes; the top bit is set when the text is not all ASCII.
+    pub(super) length: u32,
+}
+
+const NOT_ASCII: u32 = 1 << 31;
+
+impl Text {
+    pub(super) fn new(offset: usize, bytes: &[u8]) -> Self {
+        let flag = if bytes.is_ascii() { 0 } else { NOT_ASCII };
+        Self {
+            offset: offset as u32,
+            length: bytes.len() as u32 | flag,
+        }
+    }
+
+    pub(crate) fn bytes_len(self) -> usize {
+        (self.length & !NOT_ASCII) as usize
+    }
+
+    /// Offset and length as one number, distinct for distinct places.
+    pub(crate) fn place(self) -> u64 {
+        u64::from(self.offset) << 32 | u64::from(self.length)
+    }
+
+    pub(crate) fn is_ascii(self) -> bool {
+        self.length & NOT_ASCII == 0
+    }
+
+    /// The part of an ASCII text.
+    pub(crate) fn slice_ascii(self, start: usize, end: usize) -> Self {
+        Self {
+            offset: self.offset + start as u32,
+            length: (end - start) as u32,
+        }
+    }
+}
+
+impl Value {
+    /// The value as a double, if it is a primitive number or a boxed one.
+    pub(crate) fn as_double(self) -> Option<f64> {
+        Some(match self {
+            Value::Byte(v) => f64::from(v),
+            Value::Short(v) => f64::from(v),
+            Value::Integer(v) => f64::from(v),
+            Value::Long(v) => v as f64,
+            Value::Float(v) => f64::from(v),
+            Value::Double(v) => v,
+            _ => return None,
+        })
+    }
+
+    /// The value as a long, if it is a whole number.
+    pub(crate) fn as_long(self) -> Option<i64> {
+        Some(match self {
+            Value::Byte(v) => v.into(),
+            Value::Short(v) => v.into(),
+            Value::Integer(v) => v.into(),
+            Value::Long(v) => v,
+            _ => return None,
+        })
+    }
+
+    /// Whether the value is `null`.
+    pub fn is_null(self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// `==` on references: the same object, or the same small boxed value. Boxed values outside
+    /// Java's caches are distinct objects unless they are one variable, which the compiler sees.
+    pub(crate) fn same_reference(self, other: Value) -> bool {
+        let cached = |value: i64| (-128..128).contains(&value);
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Boolean(a), Value::Boolean(b)) => a == b,
+            (Value::Character(a), Value::Character(b)) => a == b && a < 128,
+            (Value::Byte(a), Value::Byte(b)) => a == b,
+            (Value::Short(a), Value::Short(b)) => a == b && cached(a.into()),
+            (Value::Integer(a), Value::Integer(b)) => a == b && cached(a.into()),
+            (Value::Long(a), Value::Long(b)) => a == b && cached(a),
+            _ => self.same_object(other),
+        }
+    }
+
+    /// The same object: equal small values count as one.
+    pub(crate) fn same_object(self, other: Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Boolean(a), Value::Boolean(b)) => a == b,
+            (Value::Character(a), Value::Character(b)) => a == b,
+            (Value::Byte(a), Value::Byte(b)) => a == b,
+            (Value::Short(a), Value::Short(b)) => a == b,
+            (Value::Integer(a), Value::Integer(b)) => a == b,
+            (Value::Long(a), Value::Long(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+            (Value::Double(a), Value::Double(b)) => a.to_bits() == b.to_bits(),
+            (Value::String(a), Value::String(b)) => a == b,
+            (Value::List(a), Value::List(b))
+            | (Value::Array(a), Value::Array(b))
+            | (Value::Map(a), Value::Map(b))
+            | (Value::Set(a), Value::Set(b))
+            | (Value::Instance(a), Value::Instance(b))
+            | (Value::Other(a), Value::Other(b)) => a == b,
+            _ => false,
+        }
+    }
+}

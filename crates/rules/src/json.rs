@@ -1,0 +1,438 @@
+//! JSON straight into a session's memory, and out of it.
+//!
+//! Numbers become what Java's readers make of them: whole numbers Integer, Long or BigInteger by size,
+//! all others Double. Of a repeated key the last value counts, in the first one's place.
+
+use crate::heap::{Heap, ListKind, Order, Other, Value};
+
+/// Nesting beyond this is refused.
+pub const MAXIMUM_DEPTH: usize = 128;
+
+/// Why a text is not JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} at byte {offset}")]
+pub struct JsonError {
+    /// Zero-based byte offset into the text.
+    pub offset: usize,
+    /// What is wrong there.
+    pub message: &'static str,
+}
+
+type Read<T> = Result<T, JsonError>;
+
+/// Reads one value; only white space may follow it.
+pub(crate) fn read(heap: &mut Heap, text: &[u8]) -> Read<Value> {
+    let mut reader = Reader { heap, text, at: 0 };
+    reader.skip();
+    let value = reader.value(0)?;
+    reader.skip();
+    if reader.at < text.len() {
+        return reader.fail("unexpected text after the value");
+    }
+    Ok(value)
+}
+
+struct Reader<'a> {
+    heap: &'a mut Heap,
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn fail<T>(&self, message: &'static str) -> Read<T> {
+        Err(JsonError {
+            offset: self.at.min(self.text.len()),
+            message,
+        })
+    }
+
+    #[inline]
+    fn peek(&self) -> u8 {
+        self.text.get(self.at).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    fn skip(&mut self) {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') && self.at < self.text.len() {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Read<Value> {
+        match self.peek() {
+            b'"' => {
+                let text = self.string(false)?;
+                Ok(Value::String(text))
+            }
+            b'{' => self.object(depth),
+            b'[' => self.array(depth),
+            b't' => self.word(b"true", Value::Boolean(true)),
+            b'f' => self.word(b"false", Value::Boolean(false)),
+            b'n' => self.word(b"null", Value::Null),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ if self.at >= self.text.len() => self.fail("the text ends too early"),
+            _ => self.fail("expected a value"),
+        }
+    }
+
+    fn word(&mut self, word: &[u8], value: Value) -> Read<Value> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            return Ok(value);
+        }
+        self.fail("expected a value")
+    }
+
+    fn object(&mut self, depth: usize) -> Read<Value> {
+        if depth >= MAXIMUM_DEPTH {
+            return self.fail("nested too deep");
+        }
+        self.at += 1;
+        let map = self.heap.new_map(Order::Linked);
+        self.skip();
+        if self.peek() == b'}' {
+            self.at += 1;
+            return Ok(Value::Map(map));
+        }
+        loop {
+            if self.peek() != b'"' {
+                return self.fail("expected a key in double quotes");
+            }
+            let key = self.string(true)?;
+            self.skip();
+            if self.peek() != b':' {
+                return self.fail("expected `:`");
+            }
+            self.at += 1;
+            self.skip();
+            let value = self.value(depth + 1)?;
+            self.heap.map_put_text(map, key, value);
+            self.skip();
+            match self.peek() {
+                b',' => {
+                    self.at += 1;
+                    self.skip();
+                }
+                b'}' => {
+                    self.at += 1;
+                    return Ok(Value::Map(map));
+                }
+                _ => return self.fail("expected `,` or `}`"),
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Read<Value> {
+        if depth >= MAXIMUM_DEPTH {
+            return self.fail("nested too deep");
+        }
+        self.at += 1;
+        let list = self.heap.new_list(ListKind::ArrayList);
+        self.skip();
+        if self.peek() == b']' {
+            self.at += 1;
+            return Ok(Value::List(list));
+        }
+        loop {
+            let value = self.value(depth + 1)?;
+            self.heap.list_mut(list).items.push(value);
+            self.skip();
+            match self.peek() {
+                b',' => {
+                    self.at += 1;
+                    self.skip();
+                }
+                b']' => {
+                    self.at += 1;
+                    return Ok(Value::List(list));
+                }
+                _ => return self.fail("expected `,` or `]`"),
+            }
+        }
+    }
+
+    /// A string; a key is looked up among the program's own texts.
+    fn string(&mut self, is_key: bool) -> Read<crate::heap::Text> {
+        let start = self.at + 1;
+        let rest = &self.text[start..];
+        let Some(length) = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\') || *byte < 0x20)
+        else {
+            return self.fail("the text ends within a string");
+        };
+        if rest[length] == b'"' {
+            let bytes = &rest[..length];
+            self.at = start + length + 1;
+            if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
+                self.at = start;
+                return self.fail("a string is not UTF-8");
+            }
+            return Ok(if is_key {
+                self.heap.key_text(bytes)
+            } else {
+                self.heap.new_text(bytes)
+            });
+        }
+        let text = self.escaped(start)?;
+        Ok(if is_key {
+            self.heap.key_text(&text)
+        } else {
+            self.heap.new_text(&text)
+        })
+    }
+
+    fn escaped(&mut self, start: usize) -> Read<Vec<u8>> {
+        let mut out = Vec::new();
+        self.at = start;
+        loop {
+            let byte = self.peek();
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(out);
+                }
+                b'\\' => {
+                    self.at += 1;
+                    self.escape(&mut out)?;
+                }
+                _ if self.at >= self.text.len() => {
+                    return self.fail("the text ends within a string");
+                }
+                0..0x20 => return self.fail("a control character within a string"),
+                0x20..0x80 => {
+                    out.push(byte);
+                    self.at += 1;
+                }
+                _ => {
+                    let length = self.text[self.at..]
+                        .iter()
+                        .take_while(|byte| **byte >= 0x80)
+                        .count();
+                    let bytes = &self.text[self.at..self.at + length];
+                    if std::str::from_utf8(bytes).is_err() {
+                        return self.fail("a string is not UTF-8");
+                    }
+                    out.extend_from_slice(bytes);
+                    self.at += length;
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self, out: &mut Vec<u8>) -> Read<()> {
+        let byte = self.peek();
+        self.at += 1;
+        out.push(match byte {
+            b'"' | b'\\' | b'/' => byte,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let digits = self
+                    .text
+                    .get(self.at..self.at + 4)
+                    .and_then(|d| std::str::from_utf8(d).ok());
+                let valid = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+                let Some(unit) = valid.and_then(|d| u16::from_str_radix(d, 16).ok()) else {
+                    return self.fail("a \\u escape takes four hexadecimal digits");
+                };
+                self.at += 4;
+                crate::text::push_unit(out, unit);
+                return Ok(());
+            }
+            _ => {
+                self.at -= 1;
+                return self.fail("illegal escape");
+            }
+        });
+        Ok(())
+    }
+
+    fn number(&mut self) -> Read<Value> {
+        let start = self.at;
+        let negative = self.peek() == b'-';
+        self.at += usize::from(negative);
+        let first = self.at;
+        let mut whole = 0u64;
+        while self.peek().is_ascii_digit() {
+            whole = whole
+                .wrapping_mul(10)
+                .wrapping_add(u64::from(self.peek() - b'0'));
+            self.at += 1;
+        }
+        let digits = self.at - first;
+        if digits == 0 || digits > 1 && self.text[first] == b'0' {
+            return self.fail("expected a number without leading zeros");
+        }
+        let mut real = false;
+        if self.peek() == b'.' {
+            real = true;
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            real = true;
+            self.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        if !real && digits <= 18 {
+            let value = if negative {
+                -(whole as i64)
+            } else {
+                whole as i64
+            };
+            return Ok(match i32::try_from(value) {
+                Ok(small) => Value::Integer(small),
+                Err(_) => Value::Long(value),
+            });
+        }
+        let Ok(text) = std::str::from_utf8(&self.text[start..self.at]) else {
+            return self.fail("expected a number");
+        };
+        if real {
+            return match text.parse() {
+                Ok(double) => Ok(Value::Double(double)),
+                Err(_) => self.fail("expected a number"),
+            };
+        }
+        if let Ok(long) = text.parse::<i64>() {
+            return Ok(Value::Long(long));
+        }
+        if digits > 4_000 {
+            return self.fail("the number has too many digits");
+        }
+        match text.parse() {
+            Ok(integer) => Ok(self.heap.new_other(Other::BigInteger(integer))),
+            Err(_) => self.fail("expected a number"),
+        }
+    }
+
+    fn digits(&mut self) -> Read<()> {
+        let start = self.at;
+        while self.peek().is_ascii_digit() {
+            self.at += 1;
+        }
+        if self.at == start {
+            self.fail("expected a digit")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Appends a value as JSON.
+pub(crate) fn write(heap: &Heap, value: Value, out: &mut Vec<u8>) {
+    write_nested(heap, value, out, 0);
+}
+
+fn write_nested(heap: &Heap, value: Value, out: &mut Vec<u8>, depth: usize) {
+    if depth > MAXIMUM_DEPTH {
+        return out.extend(b"null");
+    }
+    match value {
+        Value::Null => out.extend(b"null"),
+        Value::Double(v) if !v.is_finite() => quoted(heap, value, out),
+        Value::Float(v) if !v.is_finite() => quoted(heap, value, out),
+        Value::Boolean(_)
+        | Value::Byte(_)
+        | Value::Short(_)
+        | Value::Integer(_)
+        | Value::Long(_)
+        | Value::Float(_)
+        | Value::Double(_) => heap.display(value, out),
+        Value::String(text) => write_string(heap.bytes(text), out),
+        Value::Character(_) => quoted(heap, value, out),
+        Value::List(list) | Value::Array(list) => {
+            items(heap, heap.list(list).items.iter().copied(), out, depth)
+        }
+        Value::Set(set) => items(
+            heap,
+            heap.iterate(set).into_iter().map(|entry| entry.key),
+            out,
+            depth,
+        ),
+        Value::Map(map) => {
+            out.push(b'{');
+            for (index, entry) in heap.iterate(map).into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                quoted(heap, entry.key, out);
+                out.push(b':');
+                write_nested(heap, entry.value, out, depth + 1);
+            }
+            out.push(b'}');
+        }
+        Value::Instance(instance) => {
+            let data = heap.instance(instance);
+            let class = &heap.classes[usize::from(data.class)];
+            if class.is_enum {
+                return quoted(heap, value, out);
+            }
+            out.push(b'{');
+            for (index, (field, held)) in class.fields.iter().zip(&data.fields).enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(field.name.as_bytes(), out);
+                out.push(b':');
+                write_nested(heap, *held, out, depth + 1);
+            }
+            out.push(b'}');
+        }
+        Value::Other(other) => match heap.other(other) {
+            Other::Decimal(_) | Other::BigInteger(_) | Other::Atomic(_) => heap.display(value, out),
+            _ => quoted(heap, value, out),
+        },
+    }
+}
+
+fn items(heap: &Heap, items: impl Iterator<Item = Value>, out: &mut Vec<u8>, depth: usize) {
+    out.push(b'[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_nested(heap, item, out, depth + 1);
+    }
+    out.push(b']');
+}
+
+/// The value's text as a JSON string.
+fn quoted(heap: &Heap, value: Value, out: &mut Vec<u8>) {
+    let mut text = Vec::new();
+    heap.display(value, &mut text);
+    write_string(&text, out);
+}
+
+/// Appends WTF-8 as a JSON string; unpaired surrogates are escaped.
+pub(crate) fn write_string(text: &[u8], out: &mut Vec<u8>) {
+    use std::io::Write;
+    out.push(b'"');
+    let plain = |byte: &u8| *byte >= 0x20 && *byte < 0x80 && *byte != b'"' && *byte != b'\\';
+    if text.iter().all(plain) {
+        out.extend_from_slice(text);
+    } else {
+        for piece in char::decode_utf16(crate::text::units(text)) {
+            let _ = match piece {
+                Ok('"') => write!(out, "\\\""),
+                Ok('\\') => write!(out, "\\\\"),
+                Ok('\n') => write!(out, "\\n"),
+                Ok('\r') => write!(out, "\\r"),
+                Ok('\t') => write!(out, "\\t"),
+                Ok(character) if (character as u32) < 0x20 => {
+                    write!(out, "\\u{:04x}", character as u32)
+                }
+                Ok(character) => write!(out, "{character}"),
+                Err(unpaired) => write!(out, "\\u{:04x}", unpaired.unpaired_surrogate()),
+            };
+        }
+    }
+    out.push(b'"');
+}

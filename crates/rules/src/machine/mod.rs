@@ -1,0 +1,804 @@
+//! Runs compiled code: a register machine with Java's arithmetic, exceptions and null semantics.
+
+mod numbers;
+mod relate;
+
+pub(crate) use numbers::{convert, maximum, minimum};
+
+use crate::heap::{Heap, ListKind, Other, Throwable, Value};
+use crate::program::{Code, Intrinsic, Op, Program, Register};
+use crate::types::class;
+
+/// Java's own default stack holds some thousand frames of this kind.
+const MAXIMUM_CALLS: u32 = 700;
+
+/// Loop turns and calls that one firing or condition may take.
+pub(crate) const DEFAULT_STEPS: u64 = 50_000_000;
+
+/// Why running code stopped early.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Throw {
+    /// A Java exception, which the rule file may catch.
+    Exception(Value),
+    /// A limit of the session, which it may not.
+    Limit(Limit),
+}
+
+/// What a session may not exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Loop turns and calls within one condition or consequence.
+    Steps(u64),
+    /// Memory of one session.
+    Memory,
+}
+
+pub(crate) type Outcome<T> = Result<T, Throw>;
+
+/// What a consequence asks of the working memory; carried out when it ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    Insert { fact: Value, logical: bool },
+    Update { fact: Value, mask: u16 },
+    Delete { fact: Value },
+    Halt,
+    Focus(Value),
+}
+
+/// The registers, the heap and the globals of a session.
+#[derive(Debug)]
+pub(crate) struct Machine<'p> {
+    pub(crate) program: &'p Program,
+    pub(crate) heap: Heap,
+    pub(crate) globals: Vec<Value>,
+    pub(crate) actions: Vec<Action>,
+    stack: Vec<Value>,
+    /// First free register, for calls that natives make.
+    top: usize,
+    hints: Vec<u32>,
+    steps: u64,
+    step_limit: u64,
+    calls: u32,
+    /// Source offset where the last uncaught exception came from.
+    pub(crate) thrown_at: u32,
+    pub(crate) patterns: std::collections::HashMap<Vec<u8>, std::sync::Arc<fancy_regex::Regex>>,
+}
+
+impl<'p> Machine<'p> {
+    pub(crate) fn new(program: &'p Program) -> Self {
+        Self {
+            program,
+            heap: Heap::new(program.text.clone(), program.classes.clone()),
+            globals: vec![Value::Null; program.global_names.len()],
+            actions: Vec::new(),
+            stack: vec![Value::Null; 1024],
+            top: 0,
+            hints: vec![0; program.hints],
+            steps: DEFAULT_STEPS,
+            step_limit: DEFAULT_STEPS,
+            calls: 0,
+            thrown_at: 0,
+            patterns: std::collections::HashMap::new(),
+        }
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.heap.reset();
+        self.actions.clear();
+        self.globals.fill(Value::Null);
+    }
+
+    pub(crate) fn set_step_limit(&mut self, steps: u64) {
+        self.step_limit = steps;
+    }
+
+    /// Runs code of the program on `arguments`.
+    pub(crate) fn run(&mut self, code: u32, arguments: &[Value]) -> Outcome<Value> {
+        let program = self.program;
+        let code = &program.codes[code as usize];
+        if self.calls == 0 {
+            self.steps = self.step_limit;
+        }
+        let base = self.top;
+        self.reserve(base, code)?;
+        self.stack[base..base + arguments.len()].copy_from_slice(arguments);
+        self.enter(code, base)
+    }
+
+    fn reserve(&mut self, base: usize, code: &Code) -> Outcome<()> {
+        let end = base + usize::from(code.registers).max(8) + 8;
+        if end > self.stack.len() {
+            self.stack.resize(end * 2, Value::Null);
+        }
+        if self.calls >= MAXIMUM_CALLS {
+            return Err(self.exception(class::STACK_OVERFLOW, None));
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, code: &'p Code, base: usize) -> Outcome<Value> {
+        let outer = std::mem::replace(&mut self.top, base + usize::from(code.registers));
+        self.calls += 1;
+        let mut at = 0;
+        let result = loop {
+            match self.execute(code, base, &mut at) {
+                Err(Throw::Exception(exception)) => {
+                    match self.handler(code, at as u32, exception) {
+                        Some(handler) => {
+                            self.stack[base + usize::from(handler.register)] = exception;
+                            at = handler.target as usize;
+                        }
+                        None => {
+                            if self.thrown_at == 0 {
+                                self.thrown_at = code.positions.get(at).copied().unwrap_or(0);
+                            }
+                            break Err(Throw::Exception(exception));
+                        }
+                    }
+                }
+                other => break other,
+            }
+        };
+        self.calls -= 1;
+        self.top = outer;
+        result
+    }
+
+    fn handler(
+        &mut self,
+        code: &'p Code,
+        at: u32,
+        exception: Value,
+    ) -> Option<&'p crate::program::Handler> {
+        let class = self.heap.class_of(exception);
+        let program = self.program;
+        let found = code.handlers.iter().find(|handler| {
+            (handler.start..handler.end).contains(&at)
+                && (handler.classes.is_empty()
+                    || handler
+                        .classes
+                        .iter()
+                        .any(|c| program.is_subclass(class, *c)))
+        });
+        if found.is_some() {
+            self.thrown_at = 0;
+        }
+        found
+    }
+
+    /// Counts a loop turn or call against the limits.
+    fn step(&mut self) -> Outcome<()> {
+        self.steps = self.steps.wrapping_sub(1);
+        if self.steps == 0 {
+            return Err(Throw::Limit(Limit::Steps(self.step_limit)));
+        }
+        if self.steps & 0xfff == 0 && self.heap.is_full() {
+            return Err(Throw::Limit(Limit::Memory));
+        }
+        Ok(())
+    }
+
+    /// An exception of a class, with a message or without.
+    pub(crate) fn exception(&mut self, class: u16, message: Option<&str>) -> Throw {
+        let message = match message {
+            Some(text) => self.heap.new_string(text.as_bytes()),
+            None => Value::Null,
+        };
+        let throwable = Throwable {
+            class,
+            message,
+            cause: Value::Null,
+        };
+        Throw::Exception(self.heap.new_other(Other::Throwable(throwable)))
+    }
+
+    pub(crate) fn null_pointer(&mut self, what: &str) -> Throw {
+        self.exception(class::NULL_POINTER, Some(what))
+    }
+
+    /// Calls a lambda, a comparator included.
+    pub(crate) fn call(&mut self, function: Value, arguments: &[Value]) -> Outcome<Value> {
+        self.step()?;
+        let Value::Other(other) = function else {
+            return Err(self.null_pointer("a function is null"));
+        };
+        match self.heap.other(other) {
+            Other::Lambda { code, captured } => {
+                let (code, captured) = (*code, captured.clone());
+                let mut all = captured.to_vec();
+                all.extend_from_slice(arguments);
+                self.run(code, &all)
+            }
+            Other::Comparator(comparator) => {
+                let comparator = comparator.clone();
+                let order = self.compare_with(&comparator, arguments[0], arguments[1])?;
+                Ok(Value::Integer(order))
+            }
+            _ => Err(self.exception(class::CLASS_CAST, Some("the value is not a function"))),
+        }
+    }
+
+    /// The value of a key of a map, with the hint of an alpha test.
+    pub(crate) fn map_key(&mut self, map: Value, key: u16, hint: usize) -> Value {
+        let (Value::Map(map), Value::String(key)) = (map, self.program.constants[usize::from(key)])
+        else {
+            return Value::Null;
+        };
+        self.heap
+            .find_constant(map, key, &mut self.hints[hint])
+            .unwrap_or(Value::Null)
+    }
+
+    fn class_cast(&mut self, value: Value, class: u16) -> Throw {
+        let from = self.heap.class_name(value).full;
+        let to = self.program.classes[class as usize].name.clone();
+        self.exception(
+            class::CLASS_CAST,
+            Some(&format!("class {from} cannot be cast to class {to}")),
+        )
+    }
+
+    /// Whether a value that is not null is an instance of a class.
+    pub(crate) fn is_instance(&self, value: Value, class: u16) -> bool {
+        class == class::OBJECT || self.program.is_subclass(self.heap.class_of(value), class)
+    }
+
+    fn execute(&mut self, code: &'p Code, base: usize, at: &mut usize) -> Outcome<Value> {
+        let ops = code.ops.as_slice();
+        let program = self.program;
+        let mut pc = *at;
+        macro_rules! get {
+            ($register:expr) => {
+                self.stack[base + usize::from($register)]
+            };
+        }
+        macro_rules! set {
+            ($register:expr, $value:expr) => {{
+                let value = $value;
+                self.stack[base + usize::from($register)] = value;
+            }};
+        }
+        // Errors leave the position behind for the search of a handler.
+        macro_rules! attempt {
+            ($result:expr) => {
+                match $result {
+                    Ok(value) => value,
+                    Err(thrown) => {
+                        *at = pc;
+                        return Err(thrown);
+                    }
+                }
+            };
+        }
+        macro_rules! jump {
+            ($target:expr) => {{
+                let target = $target as usize;
+                if target <= pc {
+                    attempt!(self.step());
+                }
+                pc = target;
+                continue;
+            }};
+        }
+        macro_rules! compare {
+            ($kind:ident, $test:expr, $left:expr, $right:expr, $target:expr) => {
+                if let (Value::$kind(a), Value::$kind(b)) = (get!($left), get!($right)) {
+                    if $test.holds(a, b) {
+                        jump!($target);
+                    }
+                } else {
+                    attempt!(Err(self.null_pointer("cannot unbox null")))
+                }
+            };
+        }
+        loop {
+            match ops[pc] {
+                Op::Move { to, from } => set!(to, get!(from)),
+                Op::Constant { to, index } => set!(to, program.constants[usize::from(index)]),
+                Op::Global { to, index } => set!(to, self.globals[usize::from(index)]),
+                Op::Jump { target } => jump!(target),
+                Op::JumpIf { on, target } => {
+                    if matches!(get!(on), Value::Boolean(true)) {
+                        jump!(target);
+                    }
+                }
+                Op::JumpUnless { on, target } => {
+                    if !matches!(get!(on), Value::Boolean(true)) {
+                        jump!(target);
+                    }
+                }
+                Op::JumpNull { on, target } => {
+                    if get!(on).is_null() {
+                        jump!(target);
+                    }
+                }
+                Op::JumpNotNull { on, target } => {
+                    if !get!(on).is_null() {
+                        jump!(target);
+                    }
+                }
+                Op::JumpInt {
+                    test,
+                    left,
+                    right,
+                    target,
+                } => compare!(Integer, test, left, right, target),
+                Op::JumpLong {
+                    test,
+                    left,
+                    right,
+                    target,
+                } => compare!(Long, test, left, right, target),
+                Op::JumpDouble {
+                    test,
+                    left,
+                    right,
+                    target,
+                } => compare!(Double, test, left, right, target),
+                Op::JumpInstance { on, class, target } => {
+                    let value = get!(on);
+                    if !value.is_null() && self.is_instance(value, class) {
+                        jump!(target);
+                    }
+                }
+                Op::JumpNotInstance { on, class, target } => {
+                    let value = get!(on);
+                    if value.is_null() || !self.is_instance(value, class) {
+                        jump!(target);
+                    }
+                }
+                Op::Int {
+                    operator,
+                    to,
+                    left,
+                    right,
+                } => {
+                    if let (Value::Integer(a), Value::Integer(b)) = (get!(left), get!(right)) {
+                        match numbers::int(operator, a, b) {
+                            Some(value) => set!(to, Value::Integer(value)),
+                            None => attempt!(Err(
+                                self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero"))
+                            )),
+                        }
+                    }
+                }
+                Op::Long {
+                    operator,
+                    to,
+                    left,
+                    right,
+                } => {
+                    if let (Value::Long(a), Some(b)) = (get!(left), get!(right).as_long()) {
+                        match numbers::long(operator, a, b) {
+                            Some(value) => set!(to, Value::Long(value)),
+                            None => attempt!(Err(
+                                self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero"))
+                            )),
+                        }
+                    }
+                }
+                Op::Float {
+                    operator,
+                    to,
+                    left,
+                    right,
+                } => {
+                    if let (Value::Float(a), Value::Float(b)) = (get!(left), get!(right)) {
+                        set!(to, Value::Float(numbers::float(operator, a, b)));
+                    }
+                }
+                Op::Double {
+                    operator,
+                    to,
+                    left,
+                    right,
+                } => {
+                    if let (Value::Double(a), Value::Double(b)) = (get!(left), get!(right)) {
+                        set!(to, Value::Double(numbers::double(operator, a, b)));
+                    }
+                }
+                Op::IntStep { to, left, by } => {
+                    if let Value::Integer(value) = get!(left) {
+                        set!(to, Value::Integer(value.wrapping_add(by.into())));
+                    }
+                }
+                Op::Negate { to, from } => set!(to, numbers::negate(get!(from))),
+                Op::Complement { to, from } => set!(to, numbers::complement(get!(from))),
+                Op::Convert { to, from, target } => {
+                    let value = get!(from);
+                    match convert(value, target) {
+                        Some(converted) => set!(to, converted),
+                        None if value.is_null() => {
+                            attempt!(Err(self.null_pointer("cannot unbox null")))
+                        }
+                        None => attempt!(Err(self.class_cast(value, numbers::boxed(target)))),
+                    }
+                }
+                Op::Cast { on, class } => {
+                    let value = get!(on);
+                    if !value.is_null() && !self.is_instance(value, class) {
+                        attempt!(Err(self.class_cast(value, class)));
+                    }
+                }
+                Op::Same { to, left, right } => {
+                    set!(to, Value::Boolean(get!(left).same_reference(get!(right))))
+                }
+                Op::MapGet { to, map, key, hint } => {
+                    let Value::Map(index) = get!(map) else {
+                        attempt!(Err(self.null_pointer("cannot read a key of null")));
+                        continue;
+                    };
+                    if let Value::String(key) = program.constants[usize::from(key)] {
+                        let hint = &mut self.hints[usize::from(hint)];
+                        set!(
+                            to,
+                            self.heap
+                                .find_constant(index, key, hint)
+                                .unwrap_or(Value::Null)
+                        );
+                    }
+                }
+                Op::MapPut { map, key, from, to } => {
+                    let result = self.map_put(get!(map), get!(key), get!(from));
+                    set!(to, attempt!(result));
+                }
+                Op::Intrinsic {
+                    which,
+                    to,
+                    first,
+                    second,
+                } => {
+                    let result = self.intrinsic(which, get!(first), get!(second));
+                    set!(to, attempt!(result));
+                }
+                Op::Native { to, first, method } => {
+                    let method = program.methods[usize::from(method)];
+                    let mut arguments = [Value::Null; 6];
+                    let count = usize::from(method.arguments);
+                    let start = base + usize::from(first);
+                    arguments[..count].copy_from_slice(&self.stack[start..start + count]);
+                    let result = (method.run)(self, &arguments[..count]);
+                    set!(to, attempt!(result));
+                }
+                Op::Call {
+                    to,
+                    first,
+                    function,
+                } => {
+                    let callee = &program.codes[usize::from(function)];
+                    let start = base + usize::from(first);
+                    attempt!(self.step());
+                    attempt!(self.reserve(start, callee));
+                    let result = self.enter(callee, start);
+                    set!(to, attempt!(result));
+                }
+                Op::Lambda {
+                    to,
+                    first,
+                    count,
+                    function,
+                } => {
+                    let start = base + usize::from(first);
+                    let captured = self.stack[start..start + usize::from(count)].into();
+                    let lambda = Other::Lambda {
+                        code: function.into(),
+                        captured,
+                    };
+                    set!(to, self.heap.new_other(lambda));
+                }
+                Op::Return { from } => return Ok(get!(from)),
+                Op::Throw { from } => {
+                    let value = get!(from);
+                    attempt!(Err(match value {
+                        Value::Null => self.null_pointer("cannot throw null"),
+                        _ => Throw::Exception(value),
+                    }));
+                }
+                Op::Concat { to, first, count } => {
+                    let start = base + usize::from(first);
+                    let stack = &self.stack;
+                    let text = self.heap.build(|writer| {
+                        for value in &stack[start..start + usize::from(count)] {
+                            writer.push_value(*value);
+                        }
+                    });
+                    if self.heap.is_full() {
+                        attempt!(Err(Throw::Limit(Limit::Memory)));
+                    }
+                    set!(to, text);
+                }
+                Op::GetField { to, of, field } => match get!(of) {
+                    Value::Instance(instance) => {
+                        set!(to, self.heap.instance(instance).fields[usize::from(field)])
+                    }
+                    _ => attempt!(Err(self.null_pointer("cannot read a field of null"))),
+                },
+                Op::SetField { of, field, from } => match get!(of) {
+                    Value::Instance(instance) => {
+                        let value = get!(from);
+                        self.heap.instance_mut(instance).fields[usize::from(field)] = value;
+                    }
+                    _ => attempt!(Err(self.null_pointer("cannot write a field of null"))),
+                },
+                Op::New { to, first, class } => {
+                    let count = program.classes[usize::from(class)].fields.len();
+                    let start = base + usize::from(first);
+                    let instance = self
+                        .heap
+                        .new_instance(class, &self.stack[start..start + count]);
+                    set!(to, instance);
+                }
+                Op::NewArray {
+                    to,
+                    first,
+                    count,
+                    kind,
+                } => {
+                    let start = base + usize::from(first);
+                    let items = &self.stack[start..start + usize::from(count)];
+                    set!(
+                        to,
+                        self.heap
+                            .new_array(numbers::array_kind(kind), items.iter().copied())
+                    );
+                }
+                Op::NewArraySized {
+                    to,
+                    first,
+                    count,
+                    kind,
+                } => {
+                    let start = base + usize::from(first);
+                    let sizes: Vec<Value> = self.stack[start..start + usize::from(count)].to_vec();
+                    let array = self.array_sized(&sizes, kind);
+                    set!(to, attempt!(array));
+                }
+                Op::ArrayGet { to, of, at: index } => {
+                    let place = self.array_place(get!(of), get!(index));
+                    let (list, index) = attempt!(place);
+                    set!(to, self.heap.list(list).items[index]);
+                }
+                Op::ArraySet {
+                    of,
+                    at: index,
+                    from,
+                } => {
+                    let place = self.array_place(get!(of), get!(index));
+                    let (list, index) = attempt!(place);
+                    let value = get!(from);
+                    self.heap.list_mut(list).items[index] = value;
+                }
+                Op::ArrayLength { to, of } => match get!(of) {
+                    Value::Array(list) => {
+                        set!(to, Value::Integer(self.heap.list(list).items.len() as i32))
+                    }
+                    _ => attempt!(Err(
+                        self.null_pointer("cannot read the length of a null array")
+                    )),
+                },
+                Op::Relate {
+                    relation,
+                    to,
+                    left,
+                    right,
+                } => {
+                    let result = self.relate(relation, get!(left), get!(right));
+                    set!(to, Value::Boolean(attempt!(result)));
+                }
+                Op::NotNull { on } => {
+                    if get!(on).is_null() {
+                        attempt!(Err(self.null_pointer("cannot call a method of null")));
+                    }
+                }
+                Op::Insert { from, logical } => {
+                    let fact = get!(from);
+                    if fact.is_null() {
+                        attempt!(Err(self.null_pointer("cannot insert null")));
+                    }
+                    self.actions.push(Action::Insert { fact, logical });
+                }
+                Op::Update { fact, mask } => {
+                    let fact = get!(fact);
+                    self.actions.push(Action::Update { fact, mask });
+                }
+                Op::Delete { fact } => {
+                    let fact = get!(fact);
+                    self.actions.push(Action::Delete { fact });
+                }
+                Op::Halt => self.actions.push(Action::Halt),
+                Op::Focus { from } => {
+                    let group = get!(from);
+                    self.actions.push(Action::Focus(group));
+                }
+            }
+            pc += 1;
+        }
+    }
+
+    fn map_put(&mut self, map: Value, key: Value, value: Value) -> Outcome<Value> {
+        let Value::Map(map) = map else {
+            return Err(self.null_pointer("cannot put into null"));
+        };
+        match self.heap.map(map).order {
+            crate::heap::Order::Frozen => Err(self.exception(class::UNSUPPORTED_OPERATION, None)),
+            crate::heap::Order::Tree if key.is_null() => {
+                Err(self.null_pointer("a tree map takes no null key"))
+            }
+            _ => Ok(self.heap.map_put(map, key, value).unwrap_or(Value::Null)),
+        }
+    }
+
+    fn array_place(&mut self, array: Value, index: Value) -> Outcome<(u32, usize)> {
+        let Value::Array(list) = array else {
+            return Err(self.null_pointer("cannot use a null array"));
+        };
+        let length = self.heap.list(list).items.len();
+        let at = index.as_long().or(match index {
+            Value::Character(unit) => Some(unit.into()),
+            _ => None,
+        });
+        let at = at.unwrap_or(-1);
+        if at < 0 || at as usize >= length {
+            let message = format!("Index {at} out of bounds for length {length}");
+            return Err(self.exception(class::ARRAY_INDEX, Some(&message)));
+        }
+        Ok((list, at as usize))
+    }
+
+    fn array_sized(&mut self, sizes: &[Value], kind: u8) -> Outcome<Value> {
+        let Some((first, rest)) = sizes.split_first() else {
+            return Ok(Value::Null);
+        };
+        let size = first.as_long().unwrap_or(0);
+        if size < 0 {
+            return Err(self.exception(class::NEGATIVE_SIZE, Some(&size.to_string())));
+        }
+        if size as usize * size_of::<Value>() > crate::heap::DEFAULT_MEMORY {
+            return Err(Throw::Limit(Limit::Memory));
+        }
+        let mut items = Vec::with_capacity(size as usize);
+        for _ in 0..size {
+            items.push(if rest.is_empty() {
+                numbers::default_of(kind)
+            } else {
+                self.array_sized(rest, kind)?
+            });
+        }
+        let kind = if rest.is_empty() {
+            numbers::array_kind(kind)
+        } else {
+            numbers::array_kind(u8::MAX)
+        };
+        Ok(self.heap.new_array(kind, items))
+    }
+
+    fn intrinsic(&mut self, which: Intrinsic, first: Value, second: Value) -> Outcome<Value> {
+        Ok(match (which, first, second) {
+            (Intrinsic::Size, Value::List(list), _) => {
+                Value::Integer(self.heap.list(list).items.len() as i32)
+            }
+            (Intrinsic::Size, Value::Map(map) | Value::Set(map), _) => {
+                Value::Integer(self.heap.map(map).entries.len() as i32)
+            }
+            (Intrinsic::ListGet, Value::List(list), Value::Integer(at)) => {
+                let items = &self.heap.list(list).items;
+                match items.get(at as usize) {
+                    Some(item) => *item,
+                    None => {
+                        let message =
+                            format!("Index {at} out of bounds for length {}", items.len());
+                        return Err(self.exception(class::INDEX_OUT_OF_BOUNDS, Some(&message)));
+                    }
+                }
+            }
+            (Intrinsic::Length, Value::String(text), _) => Value::Integer(if text.is_ascii() {
+                text.bytes_len() as i32
+            } else {
+                crate::text::units(self.heap.bytes(text)).count() as i32
+            }),
+            (Intrinsic::CharAt, Value::String(text), Value::Integer(at)) => {
+                let bytes = self.heap.bytes(text);
+                let unit = match text.is_ascii() {
+                    true => bytes.get(at as usize).map(|byte| u16::from(*byte)),
+                    false => crate::text::units(bytes).nth(at.max(-1) as u32 as usize),
+                };
+                match unit {
+                    Some(unit) => Value::Character(unit),
+                    None => {
+                        let length = crate::text::units(bytes).count();
+                        let message = format!("String index out of range: {at}");
+                        let _ = length;
+                        return Err(self.exception(class::STRING_INDEX, Some(&message)));
+                    }
+                }
+            }
+            (Intrinsic::Equals, Value::Null, _) => {
+                return Err(self.null_pointer("cannot call equals on null"));
+            }
+            (Intrinsic::Equals, a, b) => Value::Boolean(self.heap.equal(a, b)),
+            (Intrinsic::EqualsIgnoreCase, Value::String(a), b) => {
+                let equal = match b {
+                    Value::String(b) if a.is_ascii() && b.is_ascii() => {
+                        self.heap.bytes(a).eq_ignore_ascii_case(self.heap.bytes(b))
+                    }
+                    Value::String(b) => {
+                        crate::library::equals_ignore_case(self.heap.bytes(a), self.heap.bytes(b))
+                    }
+                    _ => false,
+                };
+                Value::Boolean(equal)
+            }
+            (Intrinsic::MapGet, Value::Map(map), key) => {
+                self.heap.map_get(map, key).unwrap_or(Value::Null)
+            }
+            (Intrinsic::MapContains, Value::Map(map), key) => {
+                Value::Boolean(self.heap.map_find(map, key).is_some())
+            }
+            (Intrinsic::DoubleValue, value, _) if value.as_double().is_some() => {
+                Value::Double(value.as_double().unwrap_or(f64::NAN))
+            }
+            (Intrinsic::IntValue, Value::Integer(_), _) => first,
+            (Intrinsic::IntValue, value, _) if value.as_double().is_some() => {
+                convert(value, crate::program::Primitive::Int).unwrap_or(Value::Null)
+            }
+            (Intrinsic::LongValue, value, _) if value.as_double().is_some() => {
+                convert(value, crate::program::Primitive::Long).unwrap_or(Value::Null)
+            }
+            (
+                Intrinsic::DoubleValue | Intrinsic::IntValue | Intrinsic::LongValue,
+                Value::Other(_),
+                _,
+            ) => {
+                return self.big_value(which, first);
+            }
+            (Intrinsic::ToString, Value::String(_), _) => first,
+            (Intrinsic::ToString, Value::Null, _) => {
+                return Err(self.null_pointer("cannot call toString on null"));
+            }
+            (Intrinsic::ToString, value, _) => self.heap.build(|writer| writer.push_value(value)),
+            (Intrinsic::ListAdd, Value::List(list), item) => {
+                if self.heap.is_fixed(list) {
+                    return Err(self.exception(class::UNSUPPORTED_OPERATION, None));
+                }
+                let list = self.heap.list_mut(list);
+                list.items.push(item);
+                list.changes = list.changes.wrapping_add(1);
+                Value::Boolean(true)
+            }
+            (Intrinsic::AbsoluteDouble, Value::Double(a), _) => Value::Double(a.abs()),
+            (Intrinsic::MaximumDouble, Value::Double(a), Value::Double(b)) => {
+                Value::Double(numbers::maximum(a, b))
+            }
+            (Intrinsic::MinimumDouble, Value::Double(a), Value::Double(b)) => {
+                Value::Double(numbers::minimum(a, b))
+            }
+            (Intrinsic::MaximumInt, Value::Integer(a), Value::Integer(b)) => {
+                Value::Integer(a.max(b))
+            }
+            (Intrinsic::MinimumInt, Value::Integer(a), Value::Integer(b)) => {
+                Value::Integer(a.min(b))
+            }
+            _ => return Err(self.null_pointer("cannot call a method of null")),
+        })
+    }
+
+    fn big_value(&mut self, which: Intrinsic, value: Value) -> Outcome<Value> {
+        let Some(double) = crate::library::number_to_double(&self.heap, value) else {
+            return Err(self.class_cast(value, class::NUMBER));
+        };
+        let whole = crate::library::number_to_long(&self.heap, value).unwrap_or(0);
+        Ok(match which {
+            Intrinsic::DoubleValue => Value::Double(double),
+            Intrinsic::IntValue => Value::Integer(whole as i32),
+            _ => Value::Long(whole),
+        })
+    }
+
+    /// The register of nothing: natives that return nothing yield null.
+    pub(crate) fn frozen_list(&mut self, items: impl IntoIterator<Item = Value>) -> Value {
+        self.heap.list_of(ListKind::Frozen, items)
+    }
+}
+
+/// No frame has more registers than an operation can name.
+pub(crate) const MAXIMUM_REGISTERS: usize = Register::MAX as usize;

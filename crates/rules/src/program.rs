@@ -1,0 +1,411 @@
+//! The compiled form of functions, constraints and consequences: a register program.
+
+use std::sync::Arc;
+
+use crate::heap::{Constants, Value};
+use crate::library::Method;
+use crate::types::ClassInfo;
+
+/// A register of the current frame.
+pub(crate) type Register = u8;
+
+/// Comparisons of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Test {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+}
+
+impl Test {
+    pub(crate) fn holds<T: PartialOrd>(self, left: T, right: T) -> bool {
+        match self {
+            Test::Equal => left == right,
+            Test::NotEqual => left != right,
+            Test::Less => left < right,
+            Test::LessEqual => left <= right,
+            Test::Greater => left > right,
+            Test::GreaterEqual => left >= right,
+        }
+    }
+
+    pub(crate) fn holds_ordering(self, order: std::cmp::Ordering) -> bool {
+        self.holds(order as i8, 0)
+    }
+
+    /// The test with its sides exchanged.
+    pub(crate) fn mirrored(self) -> Self {
+        match self {
+            Test::Less => Test::Greater,
+            Test::LessEqual => Test::GreaterEqual,
+            Test::Greater => Test::Less,
+            Test::GreaterEqual => Test::LessEqual,
+            same => same,
+        }
+    }
+}
+
+/// Arithmetic on two numbers of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+    And,
+    Or,
+    Xor,
+    ShiftLeft,
+    ShiftRight,
+    ShiftRightUnsigned,
+}
+
+/// Primitive types as conversion targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Primitive {
+    Boolean,
+    Char,
+    Byte,
+    Short,
+    Int,
+    Long,
+    Float,
+    Double,
+}
+
+/// How a constraint relates two values beyond Java's operators. See [`crate::machine`] for what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relate {
+    /// `equals`, with numbers of different types kept apart: how values of maps compare.
+    Equals,
+    /// Numbers by value, whatever their types.
+    EqualsCoerced,
+    /// Orders with coercion of numbers and numeric text; `null` never holds.
+    Order(Test),
+    Contains,
+    MemberOf,
+    Matches,
+    SoundsLike,
+    StartsWith,
+    EndsWith,
+    Length,
+}
+
+/// Short operations on common types that need no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intrinsic {
+    /// `List.size()` and `Collection.size()`.
+    Size,
+    /// `List.get(int)`.
+    ListGet,
+    /// `String.length()`.
+    Length,
+    /// `a.equals(b)` on any object.
+    Equals,
+    EqualsIgnoreCase,
+    /// `Map.get(Object)`.
+    MapGet,
+    MapContains,
+    DoubleValue,
+    IntValue,
+    LongValue,
+    ToString,
+    /// `List.add(Object)`.
+    ListAdd,
+    AbsoluteDouble,
+    MaximumDouble,
+    MinimumDouble,
+    MaximumInt,
+    MinimumInt,
+    CharAt,
+}
+
+/// One operation. Eight bytes; registers are frame-relative.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Op {
+    Move {
+        to: Register,
+        from: Register,
+    },
+    Constant {
+        to: Register,
+        index: u16,
+    },
+    Global {
+        to: Register,
+        index: u16,
+    },
+    Jump {
+        target: u32,
+    },
+    JumpIf {
+        on: Register,
+        target: u32,
+    },
+    JumpUnless {
+        on: Register,
+        target: u32,
+    },
+    JumpNull {
+        on: Register,
+        target: u32,
+    },
+    JumpNotNull {
+        on: Register,
+        target: u32,
+    },
+    JumpInt {
+        test: Test,
+        left: Register,
+        right: Register,
+        target: u32,
+    },
+    JumpLong {
+        test: Test,
+        left: Register,
+        right: Register,
+        target: u32,
+    },
+    JumpDouble {
+        test: Test,
+        left: Register,
+        right: Register,
+        target: u32,
+    },
+    JumpInstance {
+        on: Register,
+        class: u16,
+        target: u32,
+    },
+    JumpNotInstance {
+        on: Register,
+        class: u16,
+        target: u32,
+    },
+    Int {
+        operator: Arithmetic,
+        to: Register,
+        left: Register,
+        right: Register,
+    },
+    Long {
+        operator: Arithmetic,
+        to: Register,
+        left: Register,
+        right: Register,
+    },
+    Float {
+        operator: Arithmetic,
+        to: Register,
+        left: Register,
+        right: Register,
+    },
+    Double {
+        operator: Arithmetic,
+        to: Register,
+        left: Register,
+        right: Register,
+    },
+    /// `to = left + by` on ints.
+    IntStep {
+        to: Register,
+        left: Register,
+        by: i8,
+    },
+    Negate {
+        to: Register,
+        from: Register,
+    },
+    Complement {
+        to: Register,
+        from: Register,
+    },
+    /// Unboxes and converts to a primitive type; null throws.
+    Convert {
+        to: Register,
+        from: Register,
+        target: Primitive,
+    },
+    /// Throws unless null or an instance.
+    Cast {
+        on: Register,
+        class: u16,
+    },
+    /// Reference equality to a boolean.
+    Same {
+        to: Register,
+        left: Register,
+        right: Register,
+    },
+    MapGet {
+        to: Register,
+        map: Register,
+        key: u16,
+        hint: u16,
+    },
+    MapPut {
+        map: Register,
+        key: Register,
+        from: Register,
+        to: Register,
+    },
+    Intrinsic {
+        which: Intrinsic,
+        to: Register,
+        first: Register,
+        second: Register,
+    },
+    Native {
+        to: Register,
+        first: Register,
+        method: u16,
+    },
+    Call {
+        to: Register,
+        first: Register,
+        function: u16,
+    },
+    Lambda {
+        to: Register,
+        first: Register,
+        count: u8,
+        function: u16,
+    },
+    Return {
+        from: Register,
+    },
+    Throw {
+        from: Register,
+    },
+    Concat {
+        to: Register,
+        first: Register,
+        count: u8,
+    },
+    GetField {
+        to: Register,
+        of: Register,
+        field: u8,
+    },
+    SetField {
+        of: Register,
+        field: u8,
+        from: Register,
+    },
+    New {
+        to: Register,
+        first: Register,
+        class: u16,
+    },
+    NewArray {
+        to: Register,
+        first: Register,
+        count: u8,
+        kind: u8,
+    },
+    NewArraySized {
+        to: Register,
+        first: Register,
+        count: u8,
+        kind: u8,
+    },
+    ArrayGet {
+        to: Register,
+        of: Register,
+        at: Register,
+    },
+    ArraySet {
+        of: Register,
+        at: Register,
+        from: Register,
+    },
+    ArrayLength {
+        to: Register,
+        of: Register,
+    },
+    Relate {
+        relation: Relate,
+        to: Register,
+        left: Register,
+        right: Register,
+    },
+    /// `to = on != null` made explicit: throws on null, as calling a method on it would.
+    NotNull {
+        on: Register,
+    },
+    Insert {
+        from: Register,
+        logical: bool,
+    },
+    Update {
+        fact: Register,
+        mask: u16,
+    },
+    Delete {
+        fact: Register,
+    },
+    Halt,
+    Focus {
+        from: Register,
+    },
+}
+
+/// Where an exception of a range of operations is caught.
+#[derive(Clone, Debug)]
+pub(crate) struct Handler {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) target: u32,
+    /// Receives the exception.
+    pub(crate) register: Register,
+    /// Any of these classes; empty catches everything.
+    pub(crate) classes: Vec<u16>,
+}
+
+/// A compiled function, constraint or consequence.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Code {
+    pub(crate) name: Arc<str>,
+    pub(crate) ops: Vec<Op>,
+    /// Source offset of each operation.
+    pub(crate) positions: Vec<u32>,
+    pub(crate) handlers: Vec<Handler>,
+    /// Size of the frame.
+    pub(crate) registers: u16,
+}
+
+/// Everything that running code needs, shared by all sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Program {
+    pub(crate) codes: Vec<Code>,
+    pub(crate) constants: Vec<Value>,
+    pub(crate) text: Arc<Constants>,
+    pub(crate) methods: Vec<&'static Method>,
+    pub(crate) classes: Arc<Vec<ClassInfo>>,
+    /// `subclass[class * classes.len() + of]`.
+    pub(crate) subclass: Vec<bool>,
+    pub(crate) global_names: Vec<String>,
+    pub(crate) hints: usize,
+    /// Masks of properties for `Update`.
+    pub(crate) masks: Vec<crate::network::Mask>,
+    pub(crate) file: String,
+    /// Offsets of line starts, for the positions of run-time errors.
+    pub(crate) lines: Vec<u32>,
+}
+
+impl Program {
+    pub(crate) fn is_subclass(&self, class: u16, of: u16) -> bool {
+        self.subclass[class as usize * self.classes.len() + of as usize]
+    }
+
+    /// One-based line and column of a source offset.
+    pub(crate) fn position(&self, offset: u32) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines.get(line.wrapping_sub(1)).copied().unwrap_or(0);
+        (line, (offset - start) as usize + 1)
+    }
+}

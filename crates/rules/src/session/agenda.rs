@@ -1,0 +1,266 @@
+//! What fires next: groups, items of rules, and the matches that wait in each.
+
+use std::collections::VecDeque;
+
+use super::tuple::{TupleId, Tuples};
+
+/// The matches of one consequence that wait to fire.
+#[derive(Debug, Default)]
+pub(super) struct Item {
+    pub(super) salience: i32,
+    /// Order of the rule in its file.
+    pub(super) load_order: u32,
+    pub(super) group: u16,
+    /// Matches in firing order, for rules of fixed salience. May hold tuples that are no longer queued.
+    pub(super) list: VecDeque<TupleId>,
+    /// A heap of matches, for dynamic salience.
+    pub(super) heap: Vec<TupleId>,
+    pub(super) dynamic: bool,
+    /// The rule's network has news.
+    pub(super) dirty: bool,
+    /// How many matches are queued.
+    pub(super) waiting: usize,
+    /// Whether it is in its group's heap.
+    pub(super) queued: bool,
+    pub(super) eager: bool,
+}
+
+impl Item {
+    pub(super) fn push(&mut self, tuples: &mut Tuples, tuple: TupleId) {
+        tuples[tuple].queued = true;
+        self.waiting += 1;
+        if self.dynamic {
+            self.heap.push(tuple);
+            let last = self.heap.len() - 1;
+            sift_up(&mut self.heap, last, &|a, b| {
+                tuples[a].salience.cmp(&tuples[b].salience)
+            });
+        } else {
+            self.list.push_back(tuple);
+        }
+    }
+
+    /// The next match, taken off.
+    pub(super) fn pop(&mut self, tuples: &mut Tuples) -> Option<TupleId> {
+        if self.dynamic {
+            let first = *self.heap.first()?;
+            self.take_from_heap(tuples, 0);
+            tuples[first].queued = false;
+            self.waiting -= 1;
+            return Some(first);
+        }
+        while let Some(tuple) = self.list.pop_front() {
+            if tuples[tuple].queued {
+                tuples[tuple].queued = false;
+                self.waiting -= 1;
+                return Some(tuple);
+            }
+        }
+        None
+    }
+
+    pub(super) fn remove(&mut self, tuples: &mut Tuples, tuple: TupleId) {
+        if !std::mem::take(&mut tuples[tuple].queued) {
+            return;
+        }
+        self.waiting -= 1;
+        if self.dynamic {
+            if let Some(at) = self.heap.iter().position(|held| *held == tuple) {
+                self.take_from_heap(tuples, at);
+            }
+        } else if let Some(at) = self.list.iter().position(|held| *held == tuple) {
+            self.list.remove(at);
+        }
+    }
+
+    fn take_from_heap(&mut self, tuples: &Tuples, at: usize) {
+        remove_at(&mut self.heap, at, &|a, b| {
+            tuples[a].salience.cmp(&tuples[b].salience)
+        });
+    }
+
+    /// The salience that the item has by its best match.
+    pub(super) fn best(&self, tuples: &Tuples) -> i32 {
+        self.heap.first().map_or(0, |tuple| tuples[*tuple].salience)
+    }
+
+    fn reset(&mut self) {
+        self.list.clear();
+        self.heap.clear();
+        self.dirty = false;
+        self.waiting = 0;
+        self.queued = false;
+        if self.dynamic {
+            self.salience = 0;
+        }
+    }
+}
+
+/// A group's items and its place on the focus stack.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    heap: Vec<u32>,
+    pub(super) active: bool,
+    pub(super) activated_at: u32,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    pub(super) items: Vec<Item>,
+    pub(super) groups: Vec<Group>,
+    /// Groups that were given the focus, the latest last; MAIN lies under all.
+    pub(super) focus: Vec<u16>,
+    /// Items whose network is evaluated after every firing.
+    pub(super) eager: VecDeque<u32>,
+}
+
+impl Agenda {
+    pub(super) fn reset(&mut self) {
+        self.items.iter_mut().for_each(Item::reset);
+        for group in &mut self.groups {
+            group.heap.clear();
+            group.active = false;
+            group.activated_at = 0;
+        }
+        self.focus.clear();
+        self.eager.clear();
+    }
+
+    /// Puts an item into its group, if it is not there, and marks its network as changed.
+    pub(super) fn queue(&mut self, item: u32) {
+        let data = &mut self.items[item as usize];
+        data.dirty = true;
+        if data.eager && !self.eager.contains(&item) {
+            self.eager.push_back(item);
+        }
+        self.enqueue(item);
+    }
+
+    pub(super) fn enqueue(&mut self, item: u32) {
+        let data = &mut self.items[item as usize];
+        if data.queued {
+            return;
+        }
+        data.queued = true;
+        let items = &self.items;
+        let heap = &mut self.groups[usize::from(items[item as usize].group)].heap;
+        heap.push(item);
+        let last = heap.len() - 1;
+        sift_up(heap, last, &|a, b| compare(items, a, b));
+    }
+
+    pub(super) fn dequeue(&mut self, item: u32) {
+        if !std::mem::take(&mut self.items[item as usize].queued) {
+            return;
+        }
+        let items = &self.items;
+        let heap = &mut self.groups[usize::from(items[item as usize].group)].heap;
+        if let Some(at) = heap.iter().position(|held| *held == item) {
+            remove_at(heap, at, &|a, b| compare(items, a, b));
+        }
+    }
+
+    /// The first item of a group.
+    pub(super) fn first(&self, group: u16) -> Option<u32> {
+        self.groups[usize::from(group)].heap.first().copied()
+    }
+
+    /// The group that has the focus.
+    pub(super) fn focused(&self) -> u16 {
+        self.focus.last().copied().unwrap_or(0)
+    }
+
+    /// The group to fire from next; groups that ran empty lose the focus.
+    pub(super) fn next_focus(&mut self, recency: u32) -> Option<u16> {
+        loop {
+            let top = self.focused();
+            if self.first(top).is_some() {
+                let group = &mut self.groups[usize::from(top)];
+                if !group.active {
+                    group.active = true;
+                    group.activated_at = recency;
+                }
+                return Some(top);
+            }
+            self.focus.pop()?;
+            self.groups[usize::from(top)].active = false;
+        }
+    }
+
+    pub(super) fn set_focus(&mut self, group: u16, recency: u32) {
+        let top = self.focused();
+        if top == group {
+            return;
+        }
+        self.groups[usize::from(top)].active = false;
+        self.focus.push(group);
+        self.groups[usize::from(group)].active = true;
+        self.groups[usize::from(group)].activated_at = recency;
+    }
+
+    /// Whether the next item of the focused group goes before `item`, or is of another group.
+    pub(super) fn gives_way(&self, item: u32) -> bool {
+        let Some(next) = self.first(self.focused()) else {
+            return false;
+        };
+        self.items[next as usize].group != self.items[item as usize].group
+            || compare(&self.items, item, next) == std::cmp::Ordering::Less
+    }
+}
+
+/// Greater goes first: salience, then the rule's place in the file.
+fn compare(items: &[Item], a: u32, b: u32) -> std::cmp::Ordering {
+    let (x, y) = (&items[a as usize], &items[b as usize]);
+    x.salience
+        .cmp(&y.salience)
+        .then_with(|| y.load_order.cmp(&x.load_order))
+}
+
+// A binary heap with the greatest element first. Its mechanics decide between equal elements,
+// and so belong to the firing order.
+
+fn sift_up(heap: &mut [u32], mut at: usize, compare: &dyn Fn(u32, u32) -> std::cmp::Ordering) {
+    let item = heap[at];
+    while at > 0 {
+        let parent = (at + 1) / 2 - 1;
+        if compare(item, heap[parent]).is_le() {
+            break;
+        }
+        heap[at] = heap[parent];
+        at = parent;
+    }
+    heap[at] = item;
+}
+
+fn sift_down(heap: &mut [u32], mut at: usize, compare: &dyn Fn(u32, u32) -> std::cmp::Ordering) {
+    let item = heap[at];
+    loop {
+        let mut child = at * 2 + 1;
+        if child >= heap.len() {
+            break;
+        }
+        if child + 1 < heap.len() && compare(heap[child + 1], heap[child]).is_gt() {
+            child += 1;
+        }
+        if compare(heap[child], item).is_le() {
+            break;
+        }
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = item;
+}
+
+fn remove_at(heap: &mut Vec<u32>, at: usize, compare: &dyn Fn(u32, u32) -> std::cmp::Ordering) {
+    let Some(last) = heap.pop() else { return };
+    if at == heap.len() {
+        return;
+    }
+    heap[at] = last;
+    if at > 0 && compare(last, heap[(at + 1) / 2 - 1]).is_gt() {
+        sift_up(heap, at, compare);
+    } else {
+        sift_down(heap, at, compare);
+    }
+}

@@ -1,0 +1,536 @@
+//! Facts entering, changing and leaving: from the alpha tests to the inputs of nodes.
+
+use super::Session;
+use super::tuple::{Cause, NONE, Staged, TupleId};
+use crate::heap::Value;
+use crate::machine::Outcome;
+use crate::network::{AlphaTest, Mask, NodeId, NodeKind, Sink};
+
+/// A fact in the working memory.
+#[derive(Debug, Default)]
+pub(super) struct Fact {
+    pub(super) value: Value,
+    pub(super) alive: bool,
+    pub(super) recency: u32,
+    /// Its tuples on the left of paths, on the right of nodes, and in rules of one pattern.
+    lefts: Vec<(NodeId, TupleId)>,
+    rights: Vec<(NodeId, TupleId)>,
+    singles: Vec<(u32, TupleId)>,
+    is_initial: bool,
+    queries: Vec<NodeId>,
+}
+
+/// A change that waits to be carried out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry {
+    Insert { fact: u32, cause: Cause },
+    Update { fact: u32, mask: Mask, cause: Cause },
+    Delete { fact: u32, cause: Cause },
+    Focus(u16),
+    Halt,
+}
+
+/// A logical fact and the matches that support it.
+#[derive(Debug)]
+pub(super) struct Belief {
+    pub(super) value: Value,
+    /// `NONE` where an equal fact was inserted by other means.
+    pub(super) fact: u32,
+    pub(super) supports: Vec<TupleId>,
+}
+
+impl Session<'_> {
+    /// Inserts a fact. It is matched at the next [`Session::fire`].
+    pub fn insert(&mut self, value: Value) {
+        self.start();
+        self.insert_fact(value);
+    }
+
+    /// The fact that rules without a first pattern rest on comes before all others.
+    pub(super) fn start(&mut self) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        let fact = self.new_fact(Value::Null);
+        self.facts[fact as usize].is_initial = true;
+        let cause = self.new_cause(0);
+        self.queue.push_back(Entry::Insert { fact, cause });
+    }
+
+    fn new_fact(&mut self, value: Value) -> u32 {
+        if self.live_facts == self.facts.len() {
+            self.facts.push(Fact::default());
+        }
+        let fact = &mut self.facts[self.live_facts];
+        fact.value = value;
+        fact.alive = true;
+        fact.lefts.clear();
+        fact.rights.clear();
+        fact.singles.clear();
+        fact.queries.clear();
+        fact.is_initial = false;
+        self.recency += 1;
+        fact.recency = self.recency;
+        self.live_facts += 1;
+        (self.live_facts - 1) as u32
+    }
+
+    pub(super) fn insert_fact(&mut self, value: Value) -> u32 {
+        let fact = self.new_fact(value);
+        let cause = self.new_cause(self.recency);
+        self.queue.push_back(Entry::Insert { fact, cause });
+        fact
+    }
+
+    pub(super) fn update_fact(&mut self, fact: u32, mask: Mask) {
+        if !self.facts[fact as usize].alive {
+            return;
+        }
+        self.recency += 1;
+        self.facts[fact as usize].recency = self.recency;
+        let cause = self.new_cause(self.recency);
+        self.queue.push_back(Entry::Update { fact, mask, cause });
+    }
+
+    pub(super) fn delete_fact(&mut self, fact: u32) {
+        if !std::mem::take(&mut self.facts[fact as usize].alive) {
+            return;
+        }
+        for belief in &mut self.beliefs {
+            if belief.fact == fact {
+                belief.supports.clear();
+                belief.fact = NONE;
+            }
+        }
+        let cause = self.new_cause(self.facts[fact as usize].recency);
+        self.queue.push_back(Entry::Delete { fact, cause });
+    }
+
+    /// The fact that holds an object: of the current match if it is there, else any.
+    pub(super) fn fact_of(&self, value: Value, tuple: TupleId) -> Option<u32> {
+        let mut at = tuple;
+        while at != NONE {
+            let data = &self.tuples[at];
+            if data.fact != NONE && data.value.same_object(value) {
+                return Some(data.fact);
+            }
+            at = data.left;
+        }
+        let facts = &self.facts[..self.live_facts];
+        let found = facts
+            .iter()
+            .position(|fact| fact.alive && !fact.is_initial && fact.value.same_object(value));
+        found.map(|at| at as u32)
+    }
+
+    /// Carries out what waits, in order. What this causes in turn waits for the next call.
+    pub(super) fn flush(&mut self) -> Outcome<()> {
+        let entries = std::mem::take(&mut self.queue);
+        for entry in &entries {
+            match *entry {
+                Entry::Insert { fact, cause } => self.propagate(fact, Mask::ALL, cause, false)?,
+                Entry::Update { fact, mask, cause } => {
+                    if self.facts[fact as usize].alive {
+                        self.propagate(fact, mask, cause, true)?;
+                    }
+                }
+                Entry::Delete { fact, cause } => self.retract(fact, cause)?,
+                Entry::Focus(group) => {
+                    let recency = self.recency;
+                    self.agenda.set_focus(group, recency);
+                }
+                Entry::Halt => self.firing = false,
+            }
+        }
+        if self.queue.is_empty() {
+            let mut entries = entries;
+            entries.clear();
+            self.queue = entries;
+        }
+        Ok(())
+    }
+
+    fn propagate(&mut self, fact: u32, mask: Mask, cause: Cause, is_update: bool) -> Outcome<()> {
+        let data = &mut self.facts[fact as usize];
+        let (lefts, rights, singles) = if is_update {
+            (
+                std::mem::take(&mut data.lefts),
+                std::mem::take(&mut data.rights),
+                std::mem::take(&mut data.singles),
+            )
+        } else {
+            (Vec::new(), Vec::new(), Vec::new())
+        };
+        let mut before = Before {
+            lefts,
+            rights,
+            singles,
+            is_update,
+            mask,
+        };
+        let network = self.network;
+        let queries = std::mem::take(&mut self.facts[fact as usize].queries);
+        for node in queries {
+            self.touch_query(node);
+        }
+        for alpha in &network.types {
+            self.alpha(*alpha, fact, cause, &mut before)?;
+        }
+        // What the fact no longer matches.
+        for (node, tuple) in before.lefts {
+            self.delete_left(node, tuple, cause);
+        }
+        for (node, tuple) in before.rights {
+            self.delete_right(node, tuple, cause);
+        }
+        for (terminal, tuple) in before.singles {
+            self.cancel(terminal, tuple);
+        }
+        Ok(())
+    }
+
+    fn alpha(&mut self, alpha: u32, fact: u32, cause: Cause, before: &mut Before) -> Outcome<()> {
+        let network = self.network;
+        let node = &network.alphas[alpha as usize];
+        if !self.passes(node.test, node.hint, fact)? {
+            return Ok(());
+        }
+        for sink in &node.sinks {
+            match *sink {
+                Sink::Left(node) => self.enter_left(node, fact, cause, before),
+                Sink::Right(node) => self.enter_right(node, fact, cause, before),
+                Sink::Terminal(terminal, mask) => {
+                    self.enter_single(terminal, mask, fact, cause, before)?
+                }
+                Sink::Query(node) => {
+                    self.facts[fact as usize].queries.push(node);
+                    self.touch_query(node);
+                }
+            }
+        }
+        for child in &node.children {
+            self.alpha(*child, fact, cause, before)?;
+        }
+        Ok(())
+    }
+
+    fn passes(&mut self, test: AlphaTest, hint: usize, fact: u32) -> Outcome<bool> {
+        let Fact {
+            value, is_initial, ..
+        } = self.facts[fact as usize];
+        Ok(match test {
+            AlphaTest::Initial => is_initial,
+            AlphaTest::Class(class) => !is_initial && self.machine.is_instance(value, class),
+            AlphaTest::KeyNull { key, negated } => {
+                self.machine.map_key(value, key, hint).is_null() != negated
+            }
+            AlphaTest::KeyEquals { key, constant } => {
+                let held = self.machine.map_key(value, key, hint);
+                let wanted = self.machine.program.constants[usize::from(constant)];
+                self.machine.heap.equal(held, wanted)
+            }
+            AlphaTest::Code(code) => {
+                matches!(self.machine.run(code, &[value])?, Value::Boolean(true))
+            }
+        })
+    }
+
+    fn enter_left(&mut self, node: NodeId, fact: u32, cause: Cause, before: &mut Before) {
+        if before.is_update {
+            if let Some(tuple) = before.take_left(node) {
+                self.facts[fact as usize].lefts.push((node, tuple));
+                if before.mask.concerns(self.network.nodes[node as usize].mask) {
+                    self.update_left(node, tuple, cause);
+                }
+                return;
+            }
+            if !before.mask.concerns(self.network.nodes[node as usize].mask) {
+                return;
+            }
+        }
+        self.insert_left(node, fact, cause);
+    }
+
+    /// The segments that a left input feeds: its own, or those of its successors if it stands alone.
+    fn left_segments(&self, node: NodeId) -> &[u32] {
+        let segment = &self.network.nodes[node as usize].segment;
+        let data = &self.network.segments[*segment as usize];
+        if data.nodes.len() == 1 {
+            &data.children
+        } else {
+            std::slice::from_ref(segment)
+        }
+    }
+
+    fn insert_left(&mut self, node: NodeId, fact: u32, cause: Cause) {
+        let slot = self.network.nodes[node as usize].slot.unwrap_or(u16::MAX);
+        self.nodes[node as usize].count += 1;
+        let mut first = NONE;
+        for index in 0..self.left_segments(node).len() {
+            let segment = self.left_segments(node)[index];
+            let tuple = self.tuples.add();
+            let data = &mut self.tuples[tuple];
+            data.value = self.facts[fact as usize].value;
+            data.fact = fact;
+            data.slot = slot;
+            data.cause = cause;
+            if first == NONE {
+                first = tuple;
+            } else {
+                self.tuples[first].peers.push(tuple);
+                self.tuples[tuple].original = first;
+            }
+            self.staged[segment as usize].add_insert(&mut self.tuples, tuple);
+        }
+        if first != NONE {
+            self.facts[fact as usize].lefts.push((node, first));
+        }
+        self.notify(node);
+    }
+
+    fn update_left(&mut self, node: NodeId, tuple: TupleId, cause: Cause) {
+        self.each_left(node, tuple, |session, segment, tuple| {
+            session.tuples[tuple].cause = cause;
+            session.staged[segment as usize].add_update(&mut session.tuples, tuple);
+        });
+        self.notify(node);
+    }
+
+    fn delete_left(&mut self, node: NodeId, tuple: TupleId, cause: Cause) {
+        self.nodes[node as usize].count -= 1;
+        self.each_left(node, tuple, |session, segment, tuple| {
+            session.tuples[tuple].cause = cause;
+            session.staged[segment as usize].add_delete(&mut session.tuples, tuple);
+        });
+        self.notify_always(node);
+    }
+
+    fn each_left(&mut self, node: NodeId, tuple: TupleId, act: impl Fn(&mut Self, u32, TupleId)) {
+        let peers = self.tuples[tuple].peers.clone();
+        let all: Vec<TupleId> = std::iter::once(tuple).chain(peers).collect();
+        for (index, tuple) in all.into_iter().enumerate() {
+            let segment = self.left_segments(node)[index];
+            act(self, segment, tuple);
+        }
+    }
+
+    fn enter_right(&mut self, node: NodeId, fact: u32, cause: Cause, before: &mut Before) {
+        let listened = self.network.nodes[node as usize].mask;
+        if before.is_update {
+            if let Some(tuple) = before.take_right(node) {
+                self.facts[fact as usize].rights.push((node, tuple));
+                if before.mask.concerns(listened) {
+                    self.tuples[tuple].cause = cause;
+                    self.nodes[node as usize]
+                        .staged_right
+                        .add_update(&mut self.tuples, tuple);
+                    self.notify(node);
+                } else {
+                    self.reorder_right(node, tuple);
+                }
+                return;
+            }
+            if !before.mask.concerns(listened) {
+                return;
+            }
+        }
+        let tuple = self.tuples.add();
+        let data = &mut self.tuples[tuple];
+        data.value = self.facts[fact as usize].value;
+        data.fact = fact;
+        data.cause = cause;
+        self.facts[fact as usize].rights.push((node, tuple));
+        let memory = &mut self.nodes[node as usize];
+        memory.count += 1;
+        memory.staged_right.add_insert(&mut self.tuples, tuple);
+        self.notify(node);
+    }
+
+    /// A change that does not concern a node still moves the fact to the end of its memory.
+    fn reorder_right(&mut self, node: NodeId, tuple: TupleId) {
+        if !self.tuples[tuple].in_memory {
+            return;
+        }
+        let memory = &mut self.nodes[node as usize].right;
+        super::tuple::remove(memory, tuple);
+        memory.push(tuple);
+        if let NodeKind::Join { .. } = self.network.nodes[node as usize].kind {
+            for child in self.tuples[tuple].right_children.clone() {
+                self.move_in_left_children(child);
+            }
+        }
+    }
+
+    /// Moves a tuple to the end of its left parent's children.
+    pub(super) fn move_in_left_children(&mut self, child: TupleId) {
+        let parent = self.tuples[child].left;
+        if parent != NONE {
+            let children = &mut self.tuples[parent].children;
+            super::tuple::remove(children, child);
+            children.push(child);
+        }
+    }
+
+    fn delete_right(&mut self, node: NodeId, tuple: TupleId, cause: Cause) {
+        self.tuples[tuple].cause = cause;
+        let memory = &mut self.nodes[node as usize];
+        memory.count -= 1;
+        let forgotten = memory.staged_right.add_delete(&mut self.tuples, tuple);
+        if memory.count == 0 {
+            memory.closed = false;
+        }
+        let _ = forgotten;
+        self.notify_always(node);
+    }
+
+    fn enter_single(
+        &mut self,
+        terminal: u32,
+        listened: Mask,
+        fact: u32,
+        cause: Cause,
+        before: &mut Before,
+    ) -> Outcome<()> {
+        if before.is_update {
+            let held = before
+                .singles
+                .iter()
+                .position(|(held, _)| *held == terminal);
+            if let Some(at) = held {
+                let (_, tuple) = before.singles.remove(at);
+                self.facts[fact as usize].singles.push((terminal, tuple));
+                if before.mask.concerns(listened) {
+                    self.tuples[tuple].cause = cause;
+                    self.link_single(terminal);
+                    self.update_match(terminal, tuple)?;
+                }
+                return Ok(());
+            }
+            if !before.mask.concerns(listened) {
+                return Ok(());
+            }
+        }
+        let tuple = self.tuples.add();
+        let data = &mut self.tuples[tuple];
+        data.value = self.facts[fact as usize].value;
+        data.fact = fact;
+        data.slot = 0;
+        data.cause = cause;
+        self.facts[fact as usize].singles.push((terminal, tuple));
+        self.link_single(terminal);
+        self.insert_match(terminal, tuple)
+    }
+
+    fn link_single(&mut self, terminal: u32) {
+        let rule = &self.network.rules[self.network.terminals[terminal as usize].rule as usize];
+        if rule.auto_focus && !self.agenda.groups[usize::from(rule.group)].active {
+            let recency = self.recency;
+            self.agenda.set_focus(rule.group, recency);
+        }
+        self.agenda.enqueue(terminal);
+    }
+
+    fn retract(&mut self, fact: u32, cause: Cause) -> Outcome<()> {
+        let data = &mut self.facts[fact as usize];
+        let (lefts, rights) = (
+            std::mem::take(&mut data.lefts),
+            std::mem::take(&mut data.rights),
+        );
+        let (singles, queries) = (
+            std::mem::take(&mut data.singles),
+            std::mem::take(&mut data.queries),
+        );
+        for (node, tuple) in rights {
+            self.delete_right(node, tuple, cause);
+        }
+        for (node, tuple) in lefts {
+            self.delete_left(node, tuple, cause);
+        }
+        for (terminal, tuple) in singles {
+            self.cancel(terminal, tuple);
+        }
+        for node in queries {
+            self.touch_query(node);
+        }
+        Ok(())
+    }
+
+    fn touch_query(&mut self, node: NodeId) {
+        self.nodes[node as usize].changed = true;
+        self.notify(node);
+    }
+
+    /// Queues the rules of a node whose paths have all they need.
+    pub(super) fn notify(&mut self, node: NodeId) {
+        let network = self.network;
+        for path in &network.nodes[node as usize].paths {
+            self.notify_path(*path, false);
+        }
+    }
+
+    /// Deletions are worked off even if a path is no longer complete.
+    fn notify_always(&mut self, node: NodeId) {
+        let network = self.network;
+        for path in &network.nodes[node as usize].paths {
+            self.notify_path(*path, true);
+        }
+    }
+
+    fn notify_path(&mut self, path: u32, always: bool) {
+        let network = self.network;
+        let data = &network.paths[path as usize];
+        match data.terminal {
+            Some(terminal) => {
+                if always || self.is_linked(path) {
+                    self.agenda.queue(terminal);
+                }
+            }
+            // A subnetwork wakes the rules of the node it feeds.
+            None => {
+                if let Some(node) = data.target {
+                    for outer in &network.nodes[node as usize].paths {
+                        self.notify_path(*outer, always);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether every node that gates a path holds facts.
+    pub(super) fn is_linked(&self, path: u32) -> bool {
+        self.network.paths[path as usize].gates.iter().all(|node| {
+            let memory = &self.nodes[*node as usize];
+            match self.network.nodes[*node as usize].kind {
+                NodeKind::Not { .. } => !memory.closed,
+                _ => memory.count > 0,
+            }
+        })
+    }
+
+    /// Whether a tuple waits to be deleted or has been.
+    pub(super) fn is_going(&self, tuple: TupleId) -> bool {
+        self.tuples[tuple].staged == Staged::Delete
+    }
+}
+
+/// Where an updated fact was before.
+struct Before {
+    lefts: Vec<(NodeId, TupleId)>,
+    rights: Vec<(NodeId, TupleId)>,
+    singles: Vec<(u32, TupleId)>,
+    is_update: bool,
+    mask: Mask,
+}
+
+impl Before {
+    fn take_left(&mut self, node: NodeId) -> Option<TupleId> {
+        let at = self.lefts.iter().position(|(held, _)| *held == node)?;
+        Some(self.lefts.remove(at).1)
+    }
+
+    fn take_right(&mut self, node: NodeId) -> Option<TupleId> {
+        let at = self.rights.iter().position(|(held, _)| *held == node)?;
+        Some(self.rights.remove(at).1)
+    }
+}
