@@ -59,16 +59,10 @@ fn divide_rounded(numerator: &BigInt, denominator: &BigInt, rounding: Rounding) 
         Rounding::Floor => negative,
         Rounding::HalfUp => half != Ordering::Less,
         Rounding::HalfDown => half == Ordering::Greater,
-        Rounding::HalfEven => {
-            half == Ordering::Greater || half == Ordering::Equal && quotient.is_odd()
-        }
+        Rounding::HalfEven => half == Ordering::Greater || half == Ordering::Equal && quotient.is_odd(),
         Rounding::Unnecessary => return None,
     };
-    let step = if negative {
-        -BigInt::one()
-    } else {
-        BigInt::one()
-    };
+    let step = if negative { -BigInt::one() } else { BigInt::one() };
     Some(if away { quotient + step } else { quotient })
 }
 
@@ -82,20 +76,14 @@ impl Decimal {
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{whole}{fraction}");
         let bare = digits.strip_prefix(['+', '-']).unwrap_or(&digits);
-        if bare.is_empty()
-            || !bare.bytes().all(|b| b.is_ascii_digit())
-            || fraction.starts_with(['+', '-'])
-        {
+        if bare.is_empty() || !bare.bytes().all(|b| b.is_ascii_digit()) || fraction.starts_with(['+', '-']) {
             return None;
         }
         let scale = (fraction.len() as i32).checked_sub(exponent)?;
         if bare.len() as i32 > MAXIMUM_DIGITS || scale.abs() > MAXIMUM_DIGITS {
             return None;
         }
-        Some(Self {
-            unscaled: digits.trim_start_matches('+').parse().ok()?,
-            scale,
-        })
+        Some(Self { unscaled: digits.trim_start_matches('+').parse().ok()?, scale })
     }
 
     /// `BigDecimal.valueOf(double)`: through the double's shortest text.
@@ -116,11 +104,7 @@ impl Decimal {
         let bits = value.abs().to_bits();
         let raw = (bits >> 52) as i32;
         let fraction = bits & ((1 << 52) - 1);
-        let (mut mantissa, mut exponent) = if raw == 0 {
-            (fraction, -1074)
-        } else {
-            (fraction | 1 << 52, raw - 1075)
-        };
+        let (mut mantissa, mut exponent) = if raw == 0 { (fraction, -1074) } else { (fraction | 1 << 52, raw - 1075) };
         while mantissa & 1 == 0 {
             mantissa >>= 1;
             exponent += 1;
@@ -133,17 +117,11 @@ impl Decimal {
             scale = -exponent;
             unscaled *= BigInt::from(5).pow(scale as u32);
         }
-        Some(Self {
-            unscaled: if value < 0.0 { -unscaled } else { unscaled },
-            scale,
-        })
+        Some(Self { unscaled: if value < 0.0 { -unscaled } else { unscaled }, scale })
     }
 
     pub(crate) fn from_long(value: i64) -> Self {
-        Self {
-            unscaled: value.into(),
-            scale: 0,
-        }
+        Self { unscaled: value.into(), scale: 0 }
     }
 
     pub(crate) fn from_integer(unscaled: BigInt) -> Self {
@@ -164,11 +142,7 @@ impl Decimal {
     }
 
     pub(crate) fn precision(&self) -> i32 {
-        if self.unscaled.is_zero() {
-            1
-        } else {
-            self.unscaled.abs().to_string().len() as i32
-        }
+        if self.unscaled.is_zero() { 1 } else { self.unscaled.abs().to_string().len() as i32 }
     }
 
     fn at_scale(&self, scale: i32) -> BigInt {
@@ -183,17 +157,11 @@ impl Decimal {
 
     pub(crate) fn add(&self, other: &Self) -> Self {
         let scale = self.scale.max(other.scale);
-        Self {
-            unscaled: self.at_scale(scale) + other.at_scale(scale),
-            scale,
-        }
+        Self { unscaled: self.at_scale(scale) + other.at_scale(scale), scale }
     }
 
     pub(crate) fn negate(&self) -> Self {
-        Self {
-            unscaled: -&self.unscaled,
-            scale: self.scale,
-        }
+        Self { unscaled: -&self.unscaled, scale: self.scale }
     }
 
     pub(crate) fn subtract(&self, other: &Self) -> Self {
@@ -201,17 +169,11 @@ impl Decimal {
     }
 
     pub(crate) fn multiply(&self, other: &Self) -> Self {
-        Self {
-            unscaled: &self.unscaled * &other.unscaled,
-            scale: self.scale + other.scale,
-        }
+        Self { unscaled: &self.unscaled * &other.unscaled, scale: self.scale + other.scale }
     }
 
     pub(crate) fn abs(&self) -> Self {
-        Self {
-            unscaled: self.unscaled.abs(),
-            scale: self.scale,
-        }
+        Self { unscaled: self.unscaled.abs(), scale: self.scale }
     }
 
     /// `divide(other, scale, rounding)`. The divisor must not be zero.
@@ -223,20 +185,14 @@ impl Decimal {
         } else {
             denominator *= ten_to(-shift as u32);
         }
-        Some(Self {
-            unscaled: divide_rounded(&numerator, &denominator, rounding)?,
-            scale,
-        })
+        Some(Self { unscaled: divide_rounded(&numerator, &denominator, rounding)?, scale })
     }
 
     /// `divide(other)`: the exact quotient at the preferred scale or beyond, if it terminates.
     pub(crate) fn divide_exact(&self, other: &Self) -> Option<Self> {
         let preferred = self.scale - other.scale;
         if self.unscaled.is_zero() {
-            return Some(Self {
-                unscaled: BigInt::zero(),
-                scale: preferred,
-            });
+            return Some(Self { unscaled: BigInt::zero(), scale: preferred });
         }
         let digits = self.precision() + (10.0 * f64::from(other.precision()) / 3.0).ceil() as i32;
         let most = preferred.max(digits + preferred);
@@ -268,24 +224,15 @@ impl Decimal {
     /// `setScale`; `None` when rounding was declared unnecessary and is not.
     pub(crate) fn set_scale(&self, scale: i32, rounding: Rounding) -> Option<Self> {
         if scale >= self.scale {
-            return Some(Self {
-                unscaled: self.at_scale(scale),
-                scale,
-            });
+            return Some(Self { unscaled: self.at_scale(scale), scale });
         }
         let divisor = ten_to((self.scale - scale) as u32);
-        Some(Self {
-            unscaled: divide_rounded(&self.unscaled, &divisor, rounding)?,
-            scale,
-        })
+        Some(Self { unscaled: divide_rounded(&self.unscaled, &divisor, rounding)?, scale })
     }
 
     pub(crate) fn remainder(&self, other: &Self) -> Self {
         let scale = self.scale.max(other.scale);
-        Self {
-            unscaled: self.at_scale(scale) % other.at_scale(scale),
-            scale,
-        }
+        Self { unscaled: self.at_scale(scale) % other.at_scale(scale), scale }
     }
 
     pub(crate) fn signum(&self) -> i32 {
@@ -300,20 +247,10 @@ impl Decimal {
     pub(crate) fn hash(&self) -> i32 {
         if let Some(small) = self.unscaled.to_i64() {
             let absolute = small.unsigned_abs();
-            let folded = ((absolute >> 32) as i32)
-                .wrapping_mul(31)
-                .wrapping_add(absolute as u32 as i32);
-            return (if small < 0 {
-                folded.wrapping_neg()
-            } else {
-                folded
-            })
-            .wrapping_mul(31)
-            .wrapping_add(self.scale);
+            let folded = ((absolute >> 32) as i32).wrapping_mul(31).wrapping_add(absolute as u32 as i32);
+            return (if small < 0 { folded.wrapping_neg() } else { folded }).wrapping_mul(31).wrapping_add(self.scale);
         }
-        integer_hash(&self.unscaled)
-            .wrapping_mul(31)
-            .wrapping_add(self.scale)
+        integer_hash(&self.unscaled).wrapping_mul(31).wrapping_add(self.scale)
     }
 
     /// `toPlainString`.
@@ -322,16 +259,9 @@ impl Decimal {
             return self.to_integer().to_string();
         }
         let scale = self.scale as usize;
-        let digits = format!(
-            "{:0>width$}",
-            self.unscaled.abs().to_string(),
-            width = scale + 1
-        );
+        let digits = format!("{:0>width$}", self.unscaled.abs().to_string(), width = scale + 1);
         let (whole, fraction) = digits.split_at(digits.len() - scale);
-        format!(
-            "{}{whole}.{fraction}",
-            if self.signum() < 0 { "-" } else { "" }
-        )
+        format!("{}{whole}.{fraction}", if self.signum() < 0 { "-" } else { "" })
     }
 
     /// A double to a whole number, for `BigInteger` results.
@@ -343,14 +273,8 @@ impl Decimal {
 /// `BigInteger.hashCode`.
 pub(crate) fn integer_hash(value: &BigInt) -> i32 {
     let (sign, digits) = value.to_u32_digits();
-    let magnitude = digits.iter().rev().fold(0i32, |hash, &d| {
-        hash.wrapping_mul(31).wrapping_add(d as i32)
-    });
-    if sign == Sign::Minus {
-        magnitude.wrapping_neg()
-    } else {
-        magnitude
-    }
+    let magnitude = digits.iter().rev().fold(0i32, |hash, &d| hash.wrapping_mul(31).wrapping_add(d as i32));
+    if sign == Sign::Minus { magnitude.wrapping_neg() } else { magnitude }
 }
 
 impl std::fmt::Display for Decimal {
@@ -365,10 +289,6 @@ impl std::fmt::Display for Decimal {
         let (first, rest) = digits.split_at(1);
         let point = if rest.is_empty() { "" } else { "." };
         write!(f, "{sign}{first}{point}{rest}")?;
-        if exponent == 0 {
-            Ok(())
-        } else {
-            write!(f, "E{exponent:+}")
-        }
+        if exponent == 0 { Ok(()) } else { write!(f, "E{exponent:+}") }
     }
 }

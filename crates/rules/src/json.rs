@@ -40,10 +40,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fail<T>(&self, message: &'static str) -> Read<T> {
-        Err(JsonError {
-            offset: self.at.min(self.text.len()),
-            message,
-        })
+        Err(JsonError { offset: self.at.min(self.text.len()), message })
     }
 
     #[inline]
@@ -155,10 +152,7 @@ impl Reader<'_> {
     fn string(&mut self, is_key: bool) -> Read<crate::heap::Text> {
         let start = self.at + 1;
         let rest = &self.text[start..];
-        let Some(length) = rest
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\') || *byte < 0x20)
-        else {
+        let Some(length) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\') || *byte < 0x20) else {
             return self.fail("the text ends within a string");
         };
         if rest[length] == b'"' {
@@ -168,18 +162,10 @@ impl Reader<'_> {
                 self.at = start;
                 return self.fail("a string is not UTF-8");
             }
-            return Ok(if is_key {
-                self.heap.key_text(bytes)
-            } else {
-                self.heap.new_text(bytes)
-            });
+            return Ok(if is_key { self.heap.key_text(bytes) } else { self.heap.new_text(bytes) });
         }
         let text = self.escaped(start)?;
-        Ok(if is_key {
-            self.heap.key_text(&text)
-        } else {
-            self.heap.new_text(&text)
-        })
+        Ok(if is_key { self.heap.key_text(&text) } else { self.heap.new_text(&text) })
     }
 
     fn escaped(&mut self, start: usize) -> Read<Vec<u8>> {
@@ -205,10 +191,7 @@ impl Reader<'_> {
                     self.at += 1;
                 }
                 _ => {
-                    let length = self.text[self.at..]
-                        .iter()
-                        .take_while(|byte| **byte >= 0x80)
-                        .count();
+                    let length = self.text[self.at..].iter().take_while(|byte| **byte >= 0x80).count();
                     let bytes = &self.text[self.at..self.at + length];
                     if std::str::from_utf8(bytes).is_err() {
                         return self.fail("a string is not UTF-8");
@@ -231,10 +214,7 @@ impl Reader<'_> {
             b'r' => b'\r',
             b't' => b'\t',
             b'u' => {
-                let digits = self
-                    .text
-                    .get(self.at..self.at + 4)
-                    .and_then(|d| std::str::from_utf8(d).ok());
+                let digits = self.text.get(self.at..self.at + 4).and_then(|d| std::str::from_utf8(d).ok());
                 let valid = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
                 let Some(unit) = valid.and_then(|d| u16::from_str_radix(d, 16).ok()) else {
                     return self.fail("a \\u escape takes four hexadecimal digits");
@@ -258,9 +238,7 @@ impl Reader<'_> {
         let first = self.at;
         let mut whole = 0u64;
         while self.peek().is_ascii_digit() {
-            whole = whole
-                .wrapping_mul(10)
-                .wrapping_add(u64::from(self.peek() - b'0'));
+            whole = whole.wrapping_mul(10).wrapping_add(u64::from(self.peek() - b'0'));
             self.at += 1;
         }
         let digits = self.at - first;
@@ -282,11 +260,7 @@ impl Reader<'_> {
             self.digits()?;
         }
         if !real && digits <= 18 {
-            let value = if negative {
-                -(whole as i64)
-            } else {
-                whole as i64
-            };
+            let value = if negative { -(whole as i64) } else { whole as i64 };
             return Ok(match i32::try_from(value) {
                 Ok(small) => Value::Integer(small),
                 Err(_) => Value::Long(value),
@@ -318,11 +292,7 @@ impl Reader<'_> {
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
-        if self.at == start {
-            self.fail("expected a digit")
-        } else {
-            Ok(())
-        }
+        if self.at == start { self.fail("expected a digit") } else { Ok(()) }
     }
 }
 
@@ -348,15 +318,8 @@ fn write_nested(heap: &Heap, value: Value, out: &mut Vec<u8>, depth: usize) {
         | Value::Double(_) => heap.display(value, out),
         Value::String(text) => write_string(heap.bytes(text), out),
         Value::Character(_) => quoted(heap, value, out),
-        Value::List(list) | Value::Array(list) => {
-            items(heap, heap.list(list).items.iter().copied(), out, depth)
-        }
-        Value::Set(set) => items(
-            heap,
-            heap.iterate(set).into_iter().map(|entry| entry.key),
-            out,
-            depth,
-        ),
+        Value::List(list) | Value::Array(list) => items(heap, heap.list(list).items.iter().copied(), out, depth),
+        Value::Set(set) => items(heap, heap.iterate(set).into_iter().map(|entry| entry.key), out, depth),
         Value::Map(map) => {
             out.push(b'{');
             for (index, entry) in heap.iterate(map).into_iter().enumerate() {

@@ -54,28 +54,16 @@ impl RuleBase {
         import(&mut env, &tree);
         declare(&mut env, &tree);
         let globals = globals(&mut env, &tree);
-        functions(
-            &mut env,
-            tree.functions
-                .iter()
-                .map(|function| Rc::new(copy(function)))
-                .collect(),
-        );
+        functions(&mut env, tree.functions.iter().map(|function| Rc::new(copy(function))).collect());
         let network = build(&mut env, &tree, source);
         if !env.diagnostics.is_empty() {
             return Err(LoadError::new(file, source, env.diagnostics));
         }
         let classes = env.classes.list().to_vec();
         let count = classes.len();
-        let subclass = (0..count * count)
-            .map(|at| {
-                env.classes
-                    .is_subclass((at / count) as u16, (at % count) as u16)
-            })
-            .collect();
-        let lines = std::iter::once(0)
-            .chain(source.match_indices('\n').map(|(at, _)| at as u32 + 1))
-            .collect();
+        let subclass =
+            (0..count * count).map(|at| env.classes.is_subclass((at / count) as u16, (at % count) as u16)).collect();
+        let lines = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at as u32 + 1)).collect();
         let program = Program {
             codes: env.codes,
             constants: env.constants,
@@ -83,21 +71,13 @@ impl RuleBase {
             methods: env.library.methods(),
             classes: Arc::new(classes),
             subclass,
-            global_names: tree
-                .globals
-                .iter()
-                .map(|global| global.name.clone())
-                .collect(),
+            global_names: tree.globals.iter().map(|global| global.name.clone()).collect(),
             hints: env.hints,
             masks: env.masks,
             file: file.to_owned(),
             lines,
         };
-        Ok(Self {
-            program,
-            network,
-            globals,
-        })
+        Ok(Self { program, network, globals })
     }
 
     /// The globals, in the order of their declaration.
@@ -119,10 +99,7 @@ impl RuleBase {
 fn import(env: &mut Environment, tree: &File) {
     for import in &tree.imports {
         if import.is_static {
-            env.report(Diagnostic::new(
-                import.span,
-                "static imports are not supported",
-            ));
+            env.report(Diagnostic::new(import.span, "static imports are not supported"));
         } else if !env.classes.import(&import.path) {
             let message = format!("unknown import `{}`", import.path);
             env.report(Diagnostic::new(import.span, message).with_hint(
@@ -147,19 +124,12 @@ fn declare(env: &mut Environment, tree: &File) {
                 },
             };
             let declared = Declared {
-                constants: declaration
-                    .constants
-                    .iter()
-                    .map(|name| name.as_str().into())
-                    .collect(),
+                constants: declaration.constants.iter().map(|name| name.as_str().into()).collect(),
                 is_enum: declaration.is_enum,
                 class_reactive: declaration.class_reactive,
             };
             let package = env.package.clone();
-            match env
-                .classes
-                .declare(&declaration.name, &package, parent, declared)
-            {
+            match env.classes.declare(&declaration.name, &package, parent, declared) {
                 Some(class) => done.push((class, declaration)),
                 None => {
                     let message = format!("the type `{}` is declared twice", declaration.name);
@@ -171,10 +141,7 @@ fn declare(env: &mut Environment, tree: &File) {
         if pending.len() == before {
             for declaration in pending {
                 if let Some(parent) = &declaration.extends {
-                    env.report(Diagnostic::new(
-                        parent.span,
-                        format!("unknown type `{}`", parent.name),
-                    ));
+                    env.report(Diagnostic::new(parent.span, format!("unknown type `{}`", parent.name)));
                 }
             }
             break;
@@ -187,11 +154,7 @@ fn declare(env: &mut Environment, tree: &File) {
 
 fn fields(env: &mut Environment, of: u16, declaration: &Declaration) {
     let mut all = Vec::new();
-    if let Some(parent) = declaration
-        .extends
-        .as_ref()
-        .and_then(|name| env.classes.find(&name.name))
-    {
+    if let Some(parent) = declaration.extends.as_ref().and_then(|name| env.classes.find(&name.name)) {
         all.clone_from(&env.classes.get(parent).fields);
         for index in 0..all.len() {
             if let Some(initial) = env.initials.get(&(parent, index)).cloned() {
@@ -200,11 +163,7 @@ fn fields(env: &mut Environment, of: u16, declaration: &Declaration) {
         }
     }
     if declaration.is_enum {
-        let field = |name: &str, ty| FieldInfo {
-            name: name.into(),
-            ty,
-            key: false,
-        };
+        let field = |name: &str, ty| FieldInfo { name: name.into(), ty, key: false };
         all = vec![field("name", Type::string()), field("ordinal", Type::Int)];
     }
     let inherited = all.len();
@@ -218,14 +177,9 @@ fn fields(env: &mut Environment, of: u16, declaration: &Declaration) {
         match env.resolve(&field.ty) {
             Ok(ty) => {
                 if let Some(initial) = &field.initial {
-                    env.initials
-                        .insert((of, all.len()), Rc::new(initial.clone()));
+                    env.initials.insert((of, all.len()), Rc::new(initial.clone()));
                 }
-                all.push(FieldInfo {
-                    name: field.name.as_str().into(),
-                    ty,
-                    key: field.key,
-                });
+                all.push(FieldInfo { name: field.name.as_str().into(), ty, key: field.key });
             }
             Err(error) => env.report(error),
         }
@@ -241,10 +195,7 @@ fn globals(env: &mut Environment, tree: &File) -> Vec<GlobalInfo> {
             env.report(error);
             dynamic()
         });
-        let is = |of: u16| {
-            ty.class()
-                .is_some_and(|class| env.classes.is_subclass(class, of))
-        };
+        let is = |of: u16| ty.class().is_some_and(|class| env.classes.is_subclass(class, of));
         let kind = if is(class::LIST) || ty.is_class(class::COLLECTION) {
             GlobalKind::List
         } else if is(class::MAP) {
@@ -254,10 +205,7 @@ fn globals(env: &mut Environment, tree: &File) -> Vec<GlobalInfo> {
         } else {
             GlobalKind::Other
         };
-        all.push(GlobalInfo {
-            name: global.name.clone(),
-            kind,
-        });
+        all.push(GlobalInfo { name: global.name.clone(), kind });
         env.globals.insert(global.name.clone(), (index as u16, ty));
     }
     all
@@ -281,18 +229,10 @@ fn functions(env: &mut Environment, list: Vec<Rc<Function>>) {
     let mut index = first;
     let mut known = Vec::new();
     for function in &list {
-        let signature = signature(
-            env,
-            function,
-            index,
-            facts.get(&function.name).copied().unwrap_or_default(),
-        );
+        let signature = signature(env, function, index, facts.get(&function.name).copied().unwrap_or_default());
         match signature {
             Ok(signature) => {
-                signatures
-                    .entry(function.name.clone())
-                    .or_default()
-                    .push(signature.clone());
+                signatures.entry(function.name.clone()).or_default().push(signature.clone());
                 known.push(signature);
                 env.codes.push(crate::program::Code::default());
                 index += 1;
@@ -334,17 +274,6 @@ fn signature(
     for parameter in &function.parameters {
         parameters.push((parameter.name.clone(), env.resolve(&parameter.ty)?));
     }
-    let returns = if function.returns.name == function.name {
-        Type::Void
-    } else {
-        env.resolve(&function.returns)?
-    };
-    Ok(Signature {
-        code,
-        parameters,
-        returns,
-        body: function.clone(),
-        inlined: facts.small,
-        pure: facts.pure,
-    })
+    let returns = if function.returns.name == function.name { Type::Void } else { env.resolve(&function.returns)? };
+    Ok(Signature { code, parameters, returns, body: function.clone(), inlined: facts.small, pure: facts.pure })
 }

@@ -14,10 +14,7 @@ pub struct Span {
 impl Span {
     /// The range from the start of `self` to the end of `other`.
     pub(crate) fn to(self, other: Span) -> Span {
-        Span {
-            start: self.start,
-            end: other.end.max(self.start),
-        }
+        Span { start: self.start, end: other.end.max(self.start) }
     }
 }
 
@@ -34,11 +31,7 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
-        Self {
-            span,
-            message: message.into(),
-            hint: None,
-        }
+        Self { span, message: message.into(), hint: None }
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -74,10 +67,7 @@ impl LoadError {
         diagnostics.sort_by_key(|d| d.span.start);
         diagnostics.dedup_by(|a, b| a.span == b.span && a.message == b.message);
         let entries = diagnostics.into_iter().map(|d| locate(source, d)).collect();
-        Self {
-            file: file.to_owned(),
-            entries,
-        }
+        Self { file: file.to_owned(), entries }
     }
 
     /// The errors in source order.
@@ -97,12 +87,7 @@ impl fmt::Display for LoadError {
             let (line, column) = (entry.line, entry.column);
             writeln!(f, "{}:{line}:{column}: {}", self.file, entry.message)?;
             writeln!(f, "{line:>5} | {}", entry.text)?;
-            write!(
-                f,
-                "      | {}{}",
-                " ".repeat(column - 1),
-                "^".repeat(entry.width)
-            )?;
+            write!(f, "      | {}{}", " ".repeat(column - 1), "^".repeat(entry.width))?;
             if let Some(hint) = &entry.hint {
                 write!(f, "\n      = hint: {hint}")?;
             }
@@ -117,9 +102,7 @@ fn locate(source: &str, diagnostic: Diagnostic) -> Located {
         start -= 1;
     }
     let line_start = source[..start].rfind('\n').map_or(0, |at| at + 1);
-    let line_end = source[start..]
-        .find('\n')
-        .map_or(source.len(), |at| start + at);
+    let line_end = source[start..].find('\n').map_or(source.len(), |at| start + at);
     let line = source[..start].matches('\n').count() + 1;
     let column = source[line_start..start].chars().count() + 1;
     let mut end = (diagnostic.span.end as usize).clamp(start, line_end);
@@ -127,15 +110,6 @@ fn locate(source: &str, diagnostic: Diagnostic) -> Located {
         end += 1;
     }
     let width = source[start..end].chars().count().max(1);
-    let text = source[line_start..line_end]
-        .trim_end_matches('\r')
-        .replace('\t', " ");
-    Located {
-        line,
-        column,
-        message: diagnostic.message,
-        hint: diagnostic.hint,
-        text,
-        width,
-    }
+    let text = source[line_start..line_end].trim_end_matches('\r').replace('\t', " ");
+    Located { line, column, message: diagnostic.message, hint: diagnostic.hint, text, width }
 }

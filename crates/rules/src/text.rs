@@ -43,10 +43,7 @@ pub(crate) fn units(text: &[u8]) -> impl Iterator<Item = u16> + '_ {
             0..0x80 => (first, 1),
             0x80..0xe0 => ((first & 0x1f) << 6 | tail(1), 2),
             0xe0..0xf0 => ((first & 0x0f) << 12 | tail(1) << 6 | tail(2), 3),
-            _ => (
-                (first & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3),
-                4,
-            ),
+            _ => ((first & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3), 4),
         };
         at += length;
         if code < 0x10000 {
@@ -104,9 +101,7 @@ pub(crate) fn order(left: &[u8], right: &[u8]) -> Ordering {
 pub(crate) fn hash(text: &[u8]) -> i32 {
     let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
     if text.is_ascii() {
-        return text
-            .iter()
-            .fold(0, |hash, &byte| step(hash, u16::from(byte)));
+        return text.iter().fold(0, |hash, &byte| step(hash, u16::from(byte)));
     }
     units(text).fold(0, step)
 }
@@ -115,10 +110,7 @@ pub(crate) fn hash(text: &[u8]) -> i32 {
 pub(crate) fn to_utf8(text: &[u8]) -> std::borrow::Cow<'_, str> {
     match std::str::from_utf8(text) {
         Ok(valid) => valid.into(),
-        Err(_) => char::decode_utf16(units(text))
-            .map(|unit| unit.unwrap_or('?'))
-            .collect::<String>()
-            .into(),
+        Err(_) => char::decode_utf16(units(text)).map(|unit| unit.unwrap_or('?')).collect::<String>().into(),
     }
 }
 

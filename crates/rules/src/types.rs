@@ -39,10 +39,7 @@ impl Type {
     }
 
     pub(crate) fn is_primitive(&self) -> bool {
-        !matches!(
-            self,
-            Type::Void | Type::Null | Type::Class(..) | Type::Array(_)
-        )
+        !matches!(self, Type::Void | Type::Null | Type::Class(..) | Type::Array(_))
     }
 
     pub(crate) fn is_reference(&self) -> bool {
@@ -269,15 +266,7 @@ const FUNCTIONAL: [&str; 14] = [
 /// The names of the constants of built-in enums.
 fn constants_of(class: u16) -> Vec<Arc<str>> {
     let names: &[&str] = match class {
-        class::DAY_OF_WEEK => &[
-            "MONDAY",
-            "TUESDAY",
-            "WEDNESDAY",
-            "THURSDAY",
-            "FRIDAY",
-            "SATURDAY",
-            "SUNDAY",
-        ],
+        class::DAY_OF_WEEK => &["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"],
         class::MONTH => &[
             "JANUARY",
             "FEBRUARY",
@@ -307,20 +296,9 @@ fn constants_of(class: u16) -> Vec<Arc<str>> {
             "DECADES",
             "CENTURIES",
         ],
-        class::TIME_UNIT => &[
-            "NANOSECONDS",
-            "MICROSECONDS",
-            "MILLISECONDS",
-            "SECONDS",
-            "MINUTES",
-            "HOURS",
-            "DAYS",
-        ],
+        class::TIME_UNIT => &["NANOSECONDS", "MICROSECONDS", "MILLISECONDS", "SECONDS", "MINUTES", "HOURS", "DAYS"],
         class::ROUNDING_MODE => {
-            return crate::decimal::ROUNDINGS
-                .iter()
-                .map(|(name, _)| Arc::from(*name))
-                .collect();
+            return crate::decimal::ROUNDINGS.iter().map(|(name, _)| Arc::from(*name)).collect();
         }
         _ => &[],
     };
@@ -338,10 +316,7 @@ pub(crate) struct Classes {
 impl Classes {
     /// The built-in classes; `java.lang` is in scope, other packages once imported.
     pub(crate) fn new() -> Self {
-        let mut classes = Self {
-            list: Vec::with_capacity(BUILT_IN.len() + 8),
-            names: HashMap::new(),
-        };
+        let mut classes = Self { list: Vec::with_capacity(BUILT_IN.len() + 8), names: HashMap::new() };
         for (index, (full, parents)) in BUILT_IN.iter().enumerate() {
             let simple = full.rsplit('.').next().unwrap_or(full);
             let mut ancestors = Vec::new();
@@ -351,11 +326,7 @@ impl Classes {
             }
             let constants = constants_of(index as u16);
             classes.list.push(ClassInfo {
-                name: if index as u16 == class::ENTRY {
-                    "java.util.Map$Entry".into()
-                } else {
-                    Arc::from(*full)
-                },
+                name: if index as u16 == class::ENTRY { "java.util.Map$Entry".into() } else { Arc::from(*full) },
                 simple: simple.into(),
                 ancestors,
                 fields: Vec::new(),
@@ -365,10 +336,7 @@ impl Classes {
                 class_reactive: false,
             });
             classes.names.insert((*full).to_owned(), index as u16);
-            if full
-                .strip_prefix("java.lang.")
-                .is_some_and(|rest| !rest.contains('.'))
-            {
+            if full.strip_prefix("java.lang.").is_some_and(|rest| !rest.contains('.')) {
                 classes.names.insert(simple.to_owned(), index as u16);
             }
         }
@@ -379,13 +347,10 @@ impl Classes {
     /// Brings a class or, with `.*`, a package into scope. False if there is nothing of that name.
     pub(crate) fn import(&mut self, path: &str) -> bool {
         if let Some(package) = path.strip_suffix(".*") {
-            let mut found = matches!(package, "java.io" | "java.text" | "java.util.concurrent")
-                || package == "java.lang";
+            let mut found =
+                matches!(package, "java.io" | "java.text" | "java.util.concurrent") || package == "java.lang";
             for (index, (full, _)) in BUILT_IN.iter().enumerate() {
-                if let Some(simple) = full
-                    .strip_prefix(package)
-                    .and_then(|rest| rest.strip_prefix('.'))
-                {
+                if let Some(simple) = full.strip_prefix(package).and_then(|rest| rest.strip_prefix('.')) {
                     found = true;
                     if !simple.contains('.') {
                         self.names.entry(simple.to_owned()).or_insert(index as u16);
@@ -404,14 +369,8 @@ impl Classes {
             return found;
         }
         let simple = path.rsplit('.').next().unwrap_or(path);
-        let functional = path
-            .strip_prefix("java.util.function.")
-            .is_some_and(|name| FUNCTIONAL.contains(&name));
-        let found = if functional {
-            Some(class::FUNCTION)
-        } else {
-            self.names.get(path).copied()
-        };
+        let functional = path.strip_prefix("java.util.function.").is_some_and(|name| FUNCTIONAL.contains(&name));
+        let found = if functional { Some(class::FUNCTION) } else { self.names.get(path).copied() };
         if let Some(class) = found {
             self.names.insert(simple.to_owned(), class);
         }
@@ -427,23 +386,11 @@ impl Classes {
         declaration: Declared,
     ) -> Option<u16> {
         let class = self.list.len() as u16;
-        let full = if package.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{package}.{name}")
-        };
-        if self
-            .names
-            .get(&full)
-            .is_some_and(|taken| self.list[*taken as usize].is_declared)
-        {
+        let full = if package.is_empty() { name.to_owned() } else { format!("{package}.{name}") };
+        if self.names.get(&full).is_some_and(|taken| self.list[*taken as usize].is_declared) {
             return None;
         }
-        let parent = parent.unwrap_or(if declaration.is_enum {
-            class::ENUM
-        } else {
-            class::OBJECT
-        });
+        let parent = parent.unwrap_or(if declaration.is_enum { class::ENUM } else { class::OBJECT });
         let mut ancestors = vec![parent];
         ancestors.extend(&self.list[parent as usize].ancestors);
         self.list.push(ClassInfo {
@@ -498,14 +445,9 @@ impl Classes {
             Type::Long => "long".to_owned(),
             Type::Float => "float".to_owned(),
             Type::Double => "double".to_owned(),
-            Type::Class(class, arguments) if arguments.is_empty() => {
-                self.get(*class).simple.to_string()
-            }
+            Type::Class(class, arguments) if arguments.is_empty() => self.get(*class).simple.to_string(),
             Type::Class(class, arguments) => {
-                let arguments: Vec<String> = arguments
-                    .iter()
-                    .map(|argument| self.show(argument))
-                    .collect();
+                let arguments: Vec<String> = arguments.iter().map(|argument| self.show(argument)).collect();
                 format!("{}<{}>", self.get(*class).simple, arguments.join(", "))
             }
             Type::Array(element) => format!("{}[]", self.show(element)),

@@ -3,9 +3,7 @@
 
 use super::emitter::{Emitter, Inlined, Local, Purpose};
 use super::expression::capitalise;
-use super::names::{
-    assigned_names, decapitalise, names_in_expression, names_in_statements, property_of_setter,
-};
+use super::names::{assigned_names, decapitalise, names_in_expression, names_in_statements, property_of_setter};
 use super::{Compiled, Signature, dynamic};
 use crate::library::{Found, Query};
 use crate::network::Mask;
@@ -55,29 +53,17 @@ impl Emitter<'_> {
     }
 
     /// `f(…)`: a function, a method of `this`, or an action.
-    fn plain_call(
-        &mut self,
-        name: &str,
-        arguments: &[Expression],
-        to: Register,
-        span: Span,
-    ) -> Compiled<Type> {
+    fn plain_call(&mut self, name: &str, arguments: &[Expression], to: Register, span: Span) -> Compiled<Type> {
         if self.purpose == Purpose::Consequence && self.action(name, arguments, span)? {
             return Ok(Type::Void);
         }
         if let Some(candidates) = self.env.functions.get(name) {
-            let fitting: Vec<Signature> = candidates
-                .iter()
-                .filter(|s| s.parameters.len() == arguments.len())
-                .cloned()
-                .collect();
+            let fitting: Vec<Signature> =
+                candidates.iter().filter(|s| s.parameters.len() == arguments.len()).cloned().collect();
             return match &fitting[..] {
                 [] => {
                     let wanted = candidates[0].parameters.len();
-                    let message = format!(
-                        "`{name}` takes {wanted} arguments, {} given",
-                        arguments.len()
-                    );
+                    let message = format!("`{name}` takes {wanted} arguments, {} given", arguments.len());
                     Err(Diagnostic::new(span, message))
                 }
                 [one] => self.function_call(one, arguments, to, span),
@@ -88,10 +74,7 @@ impl Emitter<'_> {
             };
         }
         if let Some((register, ty)) = self.this.clone() {
-            let receiver = Expression {
-                kind: E::This,
-                span,
-            };
+            let receiver = Expression { kind: E::This, span };
             let known = self.library_knows(&ty, name);
             if known {
                 let _ = register;
@@ -105,8 +88,7 @@ impl Emitter<'_> {
         let Some(class) = ty.class() else {
             return false;
         };
-        self.accessor(class, name).is_some()
-            || self.env.library.has_method(&self.env.classes, class, name)
+        self.accessor(class, name).is_some() || self.env.library.has_method(&self.env.classes, class, name)
     }
 
     fn overload(&mut self, candidates: &[Signature], arguments: &[Expression]) -> Compiled<usize> {
@@ -114,14 +96,11 @@ impl Emitter<'_> {
         for argument in arguments {
             types.push(self.type_of(argument)?);
         }
-        let exact = candidates
-            .iter()
-            .position(|s| s.parameters.iter().zip(&types).all(|((_, p), t)| p == t));
+        let exact = candidates.iter().position(|s| s.parameters.iter().zip(&types).all(|((_, p), t)| p == t));
         let loose = || {
             candidates.iter().position(|s| {
                 s.parameters.iter().zip(&types).all(|((_, p), t)| {
-                    self.env.is_assignable(&t.boxed(), &p.boxed())
-                        || t.is_numeric() && p.is_primitive()
+                    self.env.is_assignable(&t.boxed(), &p.boxed()) || t.is_numeric() && p.is_primitive()
                 })
             })
         };
@@ -136,18 +115,9 @@ impl Emitter<'_> {
         span: Span,
     ) -> Compiled<Type> {
         let pure = self.purpose == Purpose::Constraint && signature.pure;
-        let key = if pure {
-            self.call_key(&signature.body.name, arguments)
-        } else {
-            None
-        };
+        let key = if pure { self.call_key(&signature.body.name, arguments) } else { None };
         if let Some(key) = &key {
-            if let Some((_, from, ty)) = self
-                .known_calls
-                .iter()
-                .find(|(known, _, _)| known == key)
-                .cloned()
-            {
+            if let Some((_, from, ty)) = self.known_calls.iter().find(|(known, _, _)| known == key).cloned() {
                 self.emit(Op::Move { to, from }, span);
                 return Ok(ty);
             }
@@ -159,26 +129,16 @@ impl Emitter<'_> {
             for _ in arguments {
                 self.register(span)?;
             }
-            for (index, (argument, (_, ty))) in
-                arguments.iter().zip(&signature.parameters).enumerate()
-            {
+            for (index, (argument, (_, ty))) in arguments.iter().zip(&signature.parameters).enumerate() {
                 self.typed(argument, ty, first + index as Register)?;
             }
-            self.emit(
-                Op::Call {
-                    to,
-                    first,
-                    function: signature.code as u16,
-                },
-                span,
-            );
+            self.emit(Op::Call { to, first, function: signature.code as u16 }, span);
         }
         if let Some(key) = key {
             // The result keeps a register of its own: `to` belongs to the caller.
             let copy = self.register(span)?;
             self.emit(Op::Move { to: copy, from: to }, span);
-            self.known_calls
-                .push((key, copy, signature.returns.clone()));
+            self.known_calls.push((key, copy, signature.returns.clone()));
         }
         Ok(signature.returns.clone())
     }
@@ -198,60 +158,26 @@ impl Emitter<'_> {
     }
 
     /// The body of a small function in place of a call to it.
-    fn inline(
-        &mut self,
-        signature: &Signature,
-        arguments: &[Expression],
-        to: Register,
-        span: Span,
-    ) -> Compiled<()> {
+    fn inline(&mut self, signature: &Signature, arguments: &[Expression], to: Register, span: Span) -> Compiled<()> {
         let assigned = assigned_names(&signature.body.body);
         let mut bound = Vec::new();
         for (argument, (name, ty)) in arguments.iter().zip(&signature.parameters) {
             let constant = !assigned.contains(name);
-            let literal = self
-                .literal_of(argument)
-                .filter(|_| constant && !ty.is_primitive());
+            let literal = self.literal_of(argument).filter(|_| constant && !ty.is_primitive());
             if literal.is_some() {
-                bound.push((
-                    name,
-                    Local {
-                        register: 0,
-                        ty: ty.clone(),
-                        literal,
-                        is_fact: false,
-                    },
-                ));
+                bound.push((name, Local { register: 0, ty: ty.clone(), literal, is_fact: false }));
                 continue;
             }
             if constant {
                 let (register, from) = self.operand(argument)?;
-                if from == *ty
-                    || from.is_reference() && ty.is_reference() && self.env.is_assignable(&from, ty)
-                {
-                    bound.push((
-                        name,
-                        Local {
-                            register,
-                            ty: ty.clone(),
-                            literal: None,
-                            is_fact: false,
-                        },
-                    ));
+                if from == *ty || from.is_reference() && ty.is_reference() && self.env.is_assignable(&from, ty) {
+                    bound.push((name, Local { register, ty: ty.clone(), literal: None, is_fact: false }));
                     continue;
                 }
             }
             let register = self.register(span)?;
             self.typed(argument, ty, register)?;
-            bound.push((
-                name,
-                Local {
-                    register,
-                    ty: ty.clone(),
-                    literal: None,
-                    is_fact: false,
-                },
-            ));
+            bound.push((name, Local { register, ty: ty.clone(), literal: None, is_fact: false }));
         }
         let scopes = std::mem::replace(&mut self.scopes, vec![Default::default()]);
         for (name, local) in bound {
@@ -262,23 +188,13 @@ impl Emitter<'_> {
         let known = std::mem::take(&mut self.known_calls);
         let mark = self.mark();
         // Registers of remembered calls outlive the body.
-        let kept = known
-            .iter()
-            .map(|(_, register, _)| usize::from(*register) + 1)
-            .max()
-            .unwrap_or(0);
+        let kept = known.iter().map(|(_, register, _)| usize::from(*register) + 1).max().unwrap_or(0);
         if kept > mark {
             self.keep_through((kept - 1) as Register);
         }
         let end = self.label();
         let (enclosing, finally_depth) = (self.enclosing.len(), self.protected.len());
-        self.inlined.push(Inlined {
-            result: to,
-            end,
-            returns: signature.returns.clone(),
-            enclosing,
-            finally_depth,
-        });
+        self.inlined.push(Inlined { result: to, end, returns: signature.returns.clone(), enclosing, finally_depth });
         self.inline_depth += 1;
         let body = signature.body.clone();
         for statement in &body.body {
@@ -316,22 +232,12 @@ impl Emitter<'_> {
             Some(ty) => Ok(ty),
             None => {
                 let shown = self.env.show(&receiver);
-                Err(Diagnostic::new(
-                    span,
-                    format!("{shown} has no static method `{name}` for these arguments"),
-                ))
+                Err(Diagnostic::new(span, format!("{shown} has no static method `{name}` for these arguments")))
             }
         }
     }
 
-    fn enum_call(
-        &mut self,
-        of: u16,
-        name: &str,
-        arguments: &[Expression],
-        to: Register,
-        span: Span,
-    ) -> Compiled<Type> {
+    fn enum_call(&mut self, of: u16, name: &str, arguments: &[Expression], to: Register, span: Span) -> Compiled<Type> {
         let first = self.register(span)?;
         self.load_constant(crate::heap::Value::Integer(of.into()), first, span)?;
         if name == "values" {
@@ -340,14 +246,7 @@ impl Emitter<'_> {
         }
         let second = self.register(span)?;
         self.typed(&arguments[0], &Type::string(), second)?;
-        self.native_by_name(
-            class::ENUM,
-            "named",
-            &[Type::Int, Type::string()],
-            first,
-            to,
-            span,
-        )?;
+        self.native_by_name(class::ENUM, "named", &[Type::Int, Type::string()], first, to, span)?;
         Ok(Type::of(of))
     }
 
@@ -362,11 +261,7 @@ impl Emitter<'_> {
         for argument in arguments {
             types.push(self.type_of(argument)?.unboxed());
         }
-        let rank = types
-            .iter()
-            .map(|ty| ty.as_ref().and_then(Type::rank))
-            .max()
-            .flatten();
+        let rank = types.iter().map(|ty| ty.as_ref().and_then(Type::rank)).max().flatten();
         let which = match (name, arguments.len(), rank) {
             ("abs", 1, Some(7)) => Intrinsic::AbsoluteDouble,
             ("max", 2, Some(7)) => Intrinsic::MaximumDouble,
@@ -375,32 +270,13 @@ impl Emitter<'_> {
             ("min", 2, Some(1..=4)) => Intrinsic::MinimumInt,
             _ => return Ok(None),
         };
-        if types
-            .iter()
-            .any(|ty| ty.as_ref().and_then(Type::rank).is_none())
-        {
+        if types.iter().any(|ty| ty.as_ref().and_then(Type::rank).is_none()) {
             return Ok(None);
         }
-        let ty = if rank == Some(7) {
-            Type::Double
-        } else {
-            Type::Int
-        };
+        let ty = if rank == Some(7) { Type::Double } else { Type::Int };
         let first = self.math_operand(&arguments[0], &ty)?;
-        let second = if arguments.len() > 1 {
-            self.math_operand(&arguments[1], &ty)?
-        } else {
-            first
-        };
-        self.emit(
-            Op::Intrinsic {
-                which,
-                to,
-                first,
-                second,
-            },
-            span,
-        );
+        let second = if arguments.len() > 1 { self.math_operand(&arguments[1], &ty)? } else { first };
+        self.emit(Op::Intrinsic { which, to, first, second }, span);
         Ok(Some(ty))
     }
 
@@ -421,10 +297,7 @@ impl Emitter<'_> {
         let (on, ty) = self.operand(receiver)?;
         if ty.is_primitive() {
             if self.purpose == Purpose::Function {
-                return Err(Diagnostic::new(
-                    span,
-                    format!("{} has no methods", self.env.show(&ty)),
-                ));
+                return Err(Diagnostic::new(span, format!("{} has no methods", self.env.show(&ty))));
             }
         } else if let Some(result) = self.intrinsic_call(on, &ty, name, arguments, to, span)? {
             return Ok(result);
@@ -446,18 +319,10 @@ impl Emitter<'_> {
                         }
                     });
                 }
-                let message = format!(
-                    "{} has no method {name}({})",
-                    self.env.show(&ty),
-                    shown.join(", ")
-                );
+                let message = format!("{} has no method {name}({})", self.env.show(&ty), shown.join(", "));
                 let error = Diagnostic::new(span, message);
                 let vague = ty.is_class(class::OBJECT);
-                Err(if vague {
-                    error.with_hint("cast the value to its type first")
-                } else {
-                    error
-                })
+                Err(if vague { error.with_hint("cast the value to its type first") } else { error })
             }
         }
     }
@@ -477,13 +342,9 @@ impl Emitter<'_> {
         let is = |emitter: &Self, class: u16| emitter.env.classes.is_subclass(of, class);
         let boxed_number = ty.is_numeric() || of == class::NUMBER;
         let (which, result) = match (name, arguments.len()) {
-            ("size", 0) if is(self, class::COLLECTION) || is(self, class::MAP) => {
-                (Intrinsic::Size, Type::Int)
-            }
+            ("size", 0) if is(self, class::COLLECTION) || is(self, class::MAP) => (Intrinsic::Size, Type::Int),
             ("length", 0) if of == class::STRING => (Intrinsic::Length, Type::Int),
-            ("toString", 0) if !self.env.classes.get(of).is_declared => {
-                (Intrinsic::ToString, Type::string())
-            }
+            ("toString", 0) if !self.env.classes.get(of).is_declared => (Intrinsic::ToString, Type::string()),
             ("doubleValue", 0) if boxed_number => (Intrinsic::DoubleValue, Type::Double),
             ("intValue", 0) if boxed_number => (Intrinsic::IntValue, Type::Int),
             ("longValue", 0) if boxed_number => (Intrinsic::LongValue, Type::Long),
@@ -496,58 +357,26 @@ impl Emitter<'_> {
                 let (key, _) = self.saved_operand(&arguments[0], &arguments[1])?;
                 let from = self.register(span)?;
                 self.typed(&arguments[1], &Type::object(), from)?;
-                self.emit(
-                    Op::MapPut {
-                        map: on,
-                        key,
-                        from,
-                        to,
-                    },
-                    span,
-                );
+                self.emit(Op::MapPut { map: on, key, from, to }, span);
                 return Ok(Some(ty.argument(1)));
             }
             ("equals", 1) => (Intrinsic::Equals, Type::Boolean),
             ("get", 1) if is(self, class::LIST) => {
                 let second = self.register(span)?;
                 self.typed(&arguments[0], &Type::Int, second)?;
-                self.emit(
-                    Op::Intrinsic {
-                        which: Intrinsic::ListGet,
-                        to,
-                        first: on,
-                        second,
-                    },
-                    span,
-                );
+                self.emit(Op::Intrinsic { which: Intrinsic::ListGet, to, first: on, second }, span);
                 return Ok(Some(ty.argument(0)));
             }
             ("charAt", 1) if of == class::STRING => {
                 let second = self.register(span)?;
                 self.typed(&arguments[0], &Type::Int, second)?;
-                self.emit(
-                    Op::Intrinsic {
-                        which: Intrinsic::CharAt,
-                        to,
-                        first: on,
-                        second,
-                    },
-                    span,
-                );
+                self.emit(Op::Intrinsic { which: Intrinsic::CharAt, to, first: on, second }, span);
                 return Ok(Some(Type::Char));
             }
             ("equalsIgnoreCase", 1) if of == class::STRING => {
                 let second = self.register(span)?;
                 self.typed(&arguments[0], &Type::string(), second)?;
-                self.emit(
-                    Op::Intrinsic {
-                        which: Intrinsic::EqualsIgnoreCase,
-                        to,
-                        first: on,
-                        second,
-                    },
-                    span,
-                );
+                self.emit(Op::Intrinsic { which: Intrinsic::EqualsIgnoreCase, to, first: on, second }, span);
                 return Ok(Some(Type::Boolean));
             }
             ("add", 1) if is(self, class::LIST) => (Intrinsic::ListAdd, Type::Boolean),
@@ -561,15 +390,7 @@ impl Emitter<'_> {
             }
             None => on,
         };
-        self.emit(
-            Op::Intrinsic {
-                which,
-                to,
-                first: on,
-                second,
-            },
-            span,
-        );
+        self.emit(Op::Intrinsic { which, to, first: on, second }, span);
         Ok(Some(result))
     }
 
@@ -580,15 +401,10 @@ impl Emitter<'_> {
             return None;
         }
         if let Some(property) = property_of_setter(name) {
-            let found = self
-                .env
-                .field(class, &property)
-                .or_else(|| self.env.field(class, &name[3..]))?;
+            let found = self.env.field(class, &property).or_else(|| self.env.field(class, &name[3..]))?;
             return Some((found.0, found.1, true));
         }
-        let rest = name
-            .strip_prefix("get")
-            .or_else(|| name.strip_prefix("is"))?;
+        let rest = name.strip_prefix("get").or_else(|| name.strip_prefix("is"))?;
         if rest.is_empty() || capitalise(rest) != rest {
             return None;
         }
@@ -608,9 +424,7 @@ impl Emitter<'_> {
         to: Register,
         span: Span,
     ) -> Compiled<Option<Type>> {
-        let Some((field, field_type, sets)) =
-            ty.class().and_then(|class| self.accessor(class, name))
-        else {
+        let Some((field, field_type, sets)) = ty.class().and_then(|class| self.accessor(class, name)) else {
             return Ok(None);
         };
         let field = field as u8;
@@ -618,14 +432,7 @@ impl Emitter<'_> {
             (true, [value]) => {
                 let from = self.register(span)?;
                 self.typed(value, &field_type, from)?;
-                self.emit(
-                    Op::SetField {
-                        of: on,
-                        field,
-                        from,
-                    },
-                    span,
-                );
+                self.emit(Op::SetField { of: on, field, from }, span);
                 Ok(Some(Type::Void))
             }
             (false, []) => {
@@ -662,12 +469,7 @@ impl Emitter<'_> {
                 _ => self.value(argument, at)?,
             });
         }
-        let query = Query {
-            of: of.clone(),
-            name,
-            arguments: &types,
-            is_static: receiver.is_none(),
-        };
+        let query = Query { of: of.clone(), name, arguments: &types, is_static: receiver.is_none() };
         let Some(mut found) = self.env.library.find(self.env, &query) else {
             return Ok(None);
         };
@@ -682,10 +484,7 @@ impl Emitter<'_> {
         self.finish_call(found, arguments, &types, first, offset, to, span)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one step of library_call, split for length"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one step of library_call, split for length")]
     fn finish_call(
         &mut self,
         found: Found,
@@ -710,24 +509,9 @@ impl Emitter<'_> {
             if count == 0 {
                 self.register(span)?;
             }
-            self.emit(
-                Op::NewArray {
-                    to: packed,
-                    first: packed,
-                    count,
-                    kind: 9,
-                },
-                span,
-            );
+            self.emit(Op::NewArray { to: packed, first: packed, count, kind: 9 }, span);
         }
-        self.emit(
-            Op::Native {
-                to,
-                first,
-                method: found.index,
-            },
-            span,
-        );
+        self.emit(Op::Native { to, first, method: found.index }, span);
         Ok(Some(found.returns()))
     }
 
@@ -741,31 +525,13 @@ impl Emitter<'_> {
         to: Register,
         span: Span,
     ) -> Compiled<Type> {
-        let query = Query {
-            of: Type::of(of),
-            name,
-            arguments: types,
-            is_static: true,
-        };
+        let query = Query { of: Type::of(of), name, arguments: types, is_static: true };
         match self.env.library.find(self.env, &query) {
             Some(found) => {
-                self.emit(
-                    Op::Native {
-                        to,
-                        first,
-                        method: found.index,
-                    },
-                    span,
-                );
+                self.emit(Op::Native { to, first, method: found.index }, span);
                 Ok(found.returns())
             }
-            None => Err(Diagnostic::new(
-                span,
-                format!(
-                    "the engine lacks {}.{name}",
-                    self.env.classes.get(of).simple
-                ),
-            )),
+            None => Err(Diagnostic::new(span, format!("the engine lacks {}.{name}", self.env.classes.get(of).simple))),
         }
     }
 
@@ -782,23 +548,11 @@ impl Emitter<'_> {
         if types.is_empty() && name == "toString" {
             return Ok(None);
         }
-        let query = Query {
-            of: of.clone(),
-            name,
-            arguments: types,
-            is_static: false,
-        };
+        let query = Query { of: of.clone(), name, arguments: types, is_static: false };
         let Some(found) = self.env.library.find(self.env, &query) else {
             return Ok(None);
         };
-        self.emit(
-            Op::Native {
-                to,
-                first,
-                method: found.index,
-            },
-            span,
-        );
+        self.emit(Op::Native { to, first, method: found.index }, span);
         Ok(Some(found.returns()))
     }
 
@@ -812,31 +566,18 @@ impl Emitter<'_> {
         match self.library_call(None, ty, "new", arguments, to, span)? {
             Some(_) => Ok(ty.clone()),
             None => {
-                let message = format!(
-                    "{} cannot be created with these arguments",
-                    self.env.show(ty)
-                );
+                let message = format!("{} cannot be created with these arguments", self.env.show(ty));
                 Err(Diagnostic::new(span, message))
             }
         }
     }
 
     /// Compiles a lambda into a function of its own; returns the type of its result.
-    fn lambda(
-        &mut self,
-        expression: &Expression,
-        parameters: &[Type],
-        to: Register,
-    ) -> Compiled<Type> {
+    fn lambda(&mut self, expression: &Expression, parameters: &[Type], to: Register) -> Compiled<Type> {
         let span = expression.span;
         let (names, body) = match &expression.kind {
-            E::Lambda {
-                parameters: names,
-                body,
-            } => (names.clone(), body.clone()),
-            E::MethodReference(target, method) => {
-                self.method_reference(target, method, parameters.len(), span)
-            }
+            E::Lambda { parameters: names, body } => (names.clone(), body.clone()),
+            E::MethodReference(target, method) => self.method_reference(target, method, parameters.len(), span),
             _ => return Err(Diagnostic::new(span, "expected a lambda")),
         };
         let used = match &*body {
@@ -849,21 +590,11 @@ impl Emitter<'_> {
             .filter_map(|name| self.lookup(&name).cloned().map(|local| (name, local)))
             .collect();
         let first = self.mark() as Register;
-        let purpose = if self.purpose == Purpose::Consequence {
-            Purpose::Function
-        } else {
-            self.purpose
-        };
+        let purpose = if self.purpose == Purpose::Consequence { Purpose::Function } else { self.purpose };
         let mut count = 0;
         for (_, local) in captured.iter().filter(|(_, local)| local.literal.is_none()) {
             let register = self.register(span)?;
-            self.emit(
-                Op::Move {
-                    to: register,
-                    from: local.register,
-                },
-                span,
-            );
+            self.emit(Op::Move { to: register, from: local.register }, span);
             count += 1;
         }
         let mut inner = Emitter::new(self.env, purpose);
@@ -876,11 +607,7 @@ impl Emitter<'_> {
             }
         }
         for (index, name) in names.iter().enumerate() {
-            inner.declare(
-                name,
-                parameters.get(index).cloned().unwrap_or_else(dynamic),
-                span,
-            )?;
+            inner.declare(name, parameters.get(index).cloned().unwrap_or_else(dynamic), span)?;
         }
         inner.returns = dynamic();
         let result = match &*body {
@@ -899,15 +626,7 @@ impl Emitter<'_> {
         };
         let code = inner.finish("lambda", span)?;
         let function = self.env.add_code(code) as u16;
-        self.emit(
-            Op::Lambda {
-                to,
-                first,
-                count,
-                function,
-            },
-            span,
-        );
+        self.emit(Op::Lambda { to, first, count, function }, span);
         Ok(result.boxed())
     }
 
@@ -920,13 +639,8 @@ impl Emitter<'_> {
         span: Span,
     ) -> (Vec<String>, Box<LambdaBody>) {
         let arity = arity.max(1);
-        let names: Vec<String> = (0..arity)
-            .map(|index| format!("argument {index}"))
-            .collect();
-        let name = |index: usize| Expression {
-            kind: E::Name(names[index].clone()),
-            span,
-        };
+        let names: Vec<String> = (0..arity).map(|index| format!("argument {index}")).collect();
+        let name = |index: usize| Expression { kind: E::Name(names[index].clone()), span };
         let class = self.as_class(target);
         let is_static = class.is_some_and(|class| self.env.library.has_static(class, method));
         let all = (0..arity).map(name);
@@ -937,18 +651,10 @@ impl Emitter<'_> {
                 dimensions: 0,
                 span,
             };
-            E::New {
-                ty,
-                arguments: Vec::new(),
-            }
+            E::New { ty, arguments: Vec::new() }
         } else if is_static || class.is_none() {
             let target = Some(Box::new(target.clone()));
-            E::Call {
-                target,
-                name: method.to_owned(),
-                arguments: all.collect(),
-                null_safe: false,
-            }
+            E::Call { target, name: method.to_owned(), arguments: all.collect(), null_safe: false }
         } else {
             // The first parameter is the receiver.
             let class_name = crate::syntax::ast::TypeName {
@@ -957,22 +663,11 @@ impl Emitter<'_> {
                 dimensions: 0,
                 span,
             };
-            let receiver = Expression {
-                kind: E::Cast(class_name, Box::new(name(0))),
-                span,
-            };
+            let receiver = Expression { kind: E::Cast(class_name, Box::new(name(0))), span };
             let arguments = (1..arity).map(name).collect();
-            E::Call {
-                target: Some(Box::new(receiver)),
-                name: method.to_owned(),
-                arguments,
-                null_safe: false,
-            }
+            E::Call { target: Some(Box::new(receiver)), name: method.to_owned(), arguments, null_safe: false }
         };
-        (
-            names,
-            Box::new(LambdaBody::Expression(Expression { kind, span })),
-        )
+        (names, Box::new(LambdaBody::Expression(Expression { kind, span })))
     }
 
     /// `insert`, `update`, `delete` and the like; false if the name is none of them.
@@ -981,13 +676,7 @@ impl Emitter<'_> {
             ("insert" | "insertLogical", [fact, ..]) if arguments.len() == 1 => {
                 let from = self.register(span)?;
                 self.typed(fact, &Type::object(), from)?;
-                self.emit(
-                    Op::Insert {
-                        from,
-                        logical: name == "insertLogical",
-                    },
-                    span,
-                );
+                self.emit(Op::Insert { from, logical: name == "insertLogical" }, span);
             }
             ("update", [fact]) => {
                 let (register, ty) = self.operand(fact)?;
@@ -997,13 +686,7 @@ impl Emitter<'_> {
                 };
                 let mask = self.mask(&ty, mask.as_deref());
                 let mask = self.env.mask_index(mask);
-                self.emit(
-                    Op::Update {
-                        fact: register,
-                        mask,
-                    },
-                    span,
-                );
+                self.emit(Op::Update { fact: register, mask }, span);
             }
             ("delete" | "retract", [fact]) => {
                 let (fact, _) = self.operand(fact)?;
@@ -1016,10 +699,7 @@ impl Emitter<'_> {
 
     /// The properties that setters changed; all of them when nothing is known.
     pub(super) fn mask(&self, ty: &Type, properties: Option<&[String]>) -> Mask {
-        let Some(of) = ty
-            .class()
-            .filter(|class| self.env.classes.get(*class).is_declared)
-        else {
+        let Some(of) = ty.class().filter(|class| self.env.classes.get(*class).is_declared) else {
             return Mask::ALL;
         };
         if self.env.classes.get(of).class_reactive {
@@ -1053,16 +733,11 @@ impl Emitter<'_> {
         if self.lookup(path.split('.').next().unwrap_or("")).is_some() {
             return Ok(None);
         }
-        let path = path
-            .replace("getKnowledgeRuntime", "getKieRuntime")
-            .replace("getWorkingMemory", "getKieRuntime");
+        let path = path.replace("getKnowledgeRuntime", "getKieRuntime").replace("getWorkingMemory", "getKieRuntime");
         let tail = path.split_once('.').map_or("", |(_, tail)| tail);
         match (tail, name) {
             ("" | "getKieRuntime", "halt") => self.emit(Op::Halt, span),
-            (
-                "" | "getKieRuntime",
-                "insert" | "insertLogical" | "update" | "delete" | "retract",
-            ) => {
+            ("" | "getKieRuntime", "insert" | "insertLogical" | "update" | "delete" | "retract") => {
                 self.action(name, arguments, span)?;
             }
             ("" | "getKieRuntime", "setFocus") if arguments.len() == 1 => {
@@ -1087,11 +762,8 @@ impl Emitter<'_> {
                 return Ok(None);
             }
             _ => {
-                return Err(
-                    Diagnostic::new(span, format!("`{path}.{name}` is not supported")).with_hint(
-                        "supported: halt, setFocus, getRule().getName(), insert, update, delete",
-                    ),
-                );
+                return Err(Diagnostic::new(span, format!("`{path}.{name}` is not supported"))
+                    .with_hint("supported: halt, setFocus, getRule().getName(), insert, update, delete"));
             }
         }
         Ok(Some(Type::Void))
@@ -1104,30 +776,18 @@ impl Emitter<'_> {
     }
 
     /// `modify($x) { … }`: the calls, then an update with the properties they set.
-    pub(super) fn modify(
-        &mut self,
-        target: &Expression,
-        calls: &[Expression],
-        span: Span,
-    ) -> Compiled<()> {
+    pub(super) fn modify(&mut self, target: &Expression, calls: &[Expression], span: Span) -> Compiled<()> {
         let mark = self.mark();
         let (fact, ty) = self.operand(target)?;
         let mut properties: Vec<String> = match &target.kind {
             E::Name(name) => self.setters.get(name).cloned().unwrap_or_default(),
             _ => Vec::new(),
         };
-        let mut all = ty
-            .class()
-            .is_none_or(|class| !self.env.classes.get(class).is_declared);
+        let mut all = ty.class().is_none_or(|class| !self.env.classes.get(class).is_declared);
         for call in calls {
             let scratch = self.register(call.span)?;
             match &call.kind {
-                E::Call {
-                    target: None,
-                    name,
-                    arguments,
-                    ..
-                } => {
+                E::Call { target: None, name, arguments, .. } => {
                     match property_of_setter(name) {
                         Some(property) => properties.push(property),
                         None => all = true,
@@ -1138,46 +798,22 @@ impl Emitter<'_> {
                         arguments: arguments.clone(),
                         null_safe: false,
                     };
-                    self.value(
-                        &Expression {
-                            kind,
-                            span: call.span,
-                        },
-                        scratch,
-                    )?;
+                    self.value(&Expression { kind, span: call.span }, scratch)?;
                 }
-                E::Assign {
-                    target: field,
-                    operator,
-                    value,
-                } => {
+                E::Assign { target: field, operator, value } => {
                     let E::Name(name) = &field.kind else {
-                        return Err(Diagnostic::new(
-                            call.span,
-                            "expected a setter or an assignment to a property",
-                        ));
+                        return Err(Diagnostic::new(call.span, "expected a setter or an assignment to a property"));
                     };
                     properties.push(name.clone());
                     let object = Box::new(target.clone());
-                    let kind = E::Field {
-                        target: object,
-                        name: name.clone(),
-                        null_safe: false,
-                    };
-                    let field = Expression {
-                        kind,
-                        span: field.span,
-                    };
+                    let kind = E::Field { target: object, name: name.clone(), null_safe: false };
+                    let field = Expression { kind, span: field.span };
                     self.assign(&field, *operator, value, scratch, call.span)?;
                 }
                 _ => return Err(Diagnostic::new(call.span, "expected a call of a setter")),
             }
         }
-        let mask = if all {
-            Mask::ALL
-        } else {
-            self.mask(&ty, Some(&properties))
-        };
+        let mask = if all { Mask::ALL } else { self.mask(&ty, Some(&properties)) };
         let mask = self.env.mask_index(mask);
         self.emit(Op::Update { fact, mask }, span);
         self.release(mark);
@@ -1187,10 +823,7 @@ impl Emitter<'_> {
     /// An expression whose value nobody reads.
     pub(super) fn discard(&mut self, expression: &Expression) -> Compiled<()> {
         let mark = self.mark();
-        let valid = matches!(
-            expression.kind,
-            E::Call { .. } | E::Assign { .. } | E::Step { .. } | E::New { .. }
-        );
+        let valid = matches!(expression.kind, E::Call { .. } | E::Assign { .. } | E::Step { .. } | E::New { .. });
         if !valid {
             return Err(Diagnostic::new(expression.span, "not a statement"));
         }
@@ -1223,14 +856,8 @@ impl Emitter<'_> {
 fn engine_path(expression: &Expression) -> Option<String> {
     match &expression.kind {
         E::Name(name) if name == "drools" || name == "kcontext" => Some(name.clone()),
-        E::Call {
-            target: Some(target),
-            name,
-            ..
-        } => Some(format!("{}.{name}", engine_path(target)?)),
-        E::Field { target, name, .. } => {
-            Some(format!("{}.get{}", engine_path(target)?, capitalise(name)))
-        }
+        E::Call { target: Some(target), name, .. } => Some(format!("{}.{name}", engine_path(target)?)),
+        E::Field { target, name, .. } => Some(format!("{}.get{}", engine_path(target)?, capitalise(name))),
         _ => None,
     }
 }

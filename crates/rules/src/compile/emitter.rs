@@ -136,11 +136,8 @@ impl<'e> Emitter<'e> {
     /// A fresh register above all in use.
     pub(crate) fn register(&mut self, span: Span) -> Compiled<Register> {
         if self.next >= crate::machine::MAXIMUM_REGISTERS {
-            return Err(Diagnostic::new(
-                span,
-                "too many variables and nested expressions in one place",
-            )
-            .with_hint("split the code into functions"));
+            return Err(Diagnostic::new(span, "too many variables and nested expressions in one place")
+                .with_hint("split the code into functions"));
         }
         let register = self.next as Register;
         self.next += 1;
@@ -155,11 +152,7 @@ impl<'e> Emitter<'e> {
 
     pub(crate) fn release(&mut self, mark: usize) {
         // Registers that hold results of known calls stay taken while those are remembered.
-        let kept = self
-            .known_calls
-            .iter()
-            .map(|(_, register, _)| usize::from(*register) + 1)
-            .max();
+        let kept = self.known_calls.iter().map(|(_, register, _)| usize::from(*register) + 1).max();
         self.next = mark.max(kept.unwrap_or(0));
     }
 
@@ -201,15 +194,7 @@ impl<'e> Emitter<'e> {
     /// Declares a variable in the innermost scope.
     pub(crate) fn declare(&mut self, name: &str, ty: Type, span: Span) -> Compiled<Register> {
         let register = self.register(span)?;
-        self.bind(
-            name,
-            Local {
-                register,
-                ty,
-                literal: None,
-                is_fact: false,
-            },
-        );
+        self.bind(name, Local { register, ty, literal: None, is_fact: false });
         Ok(register)
     }
 
@@ -234,13 +219,7 @@ impl<'e> Emitter<'e> {
     pub(crate) fn finish(mut self, name: &str, span: Span) -> Compiled<Code> {
         let null = self.env.constant(Value::Null, span)?;
         let register = self.register(span)?;
-        self.emit(
-            Op::Constant {
-                to: register,
-                index: null,
-            },
-            span,
-        );
+        self.emit(Op::Constant { to: register, index: null }, span);
         self.emit(Op::Return { from: register }, span);
         let labels = std::mem::take(&mut self.labels);
         let resolve = |target: &mut u32| *target = labels[*target as usize].unwrap_or(0);
@@ -263,12 +242,6 @@ impl<'e> Emitter<'e> {
         for handler in &mut handlers {
             resolve(&mut handler.target);
         }
-        Ok(Code {
-            name: name.into(),
-            ops: self.ops,
-            positions: self.positions,
-            handlers,
-            registers: self.high as u16,
-        })
+        Ok(Code { name: name.into(), ops: self.ops, positions: self.positions, handlers, registers: self.high as u16 })
     }
 }

@@ -37,9 +37,7 @@ impl Emitter<'_> {
     fn visible(&self, name: &str) -> Option<&Local> {
         if self.purpose == Purpose::Constraint {
             if let Some((_, Type::Class(class, _))) = &self.this {
-                if self.env.field(*class, name).is_some()
-                    && self.lookup(name).is_none_or(|l| !l.is_fact)
-                {
+                if self.env.field(*class, name).is_some() && self.lookup(name).is_none_or(|l| !l.is_fact) {
                     return None;
                 }
             }
@@ -61,32 +59,13 @@ impl Emitter<'_> {
                 }
                 None => return Err(Diagnostic::new(span, "`this` has no meaning here")),
             },
-            E::Field {
-                target,
-                name,
-                null_safe,
-            } => self.field(expression, target, name, *null_safe, to)?,
+            E::Field { target, name, null_safe } => self.field(expression, target, name, *null_safe, to)?,
             E::Index(target, index) => self.index(target, index, to, span)?,
-            E::Call {
-                target,
-                name,
-                arguments,
-                null_safe,
-            } => self.call(
-                expression,
-                target.as_deref(),
-                name,
-                arguments,
-                *null_safe,
-                to,
-            )?,
+            E::Call { target, name, arguments, null_safe } => {
+                self.call(expression, target.as_deref(), name, arguments, *null_safe, to)?
+            }
             E::New { ty, arguments } => self.creation(ty, arguments, to, span)?,
-            E::NewArray {
-                element,
-                sizes,
-                dimensions,
-                items,
-            } => {
+            E::NewArray { element, sizes, dimensions, items } => {
                 let mut ty = self.env.resolve(element)?;
                 for _ in 0..*dimensions {
                     ty = Type::Array(ty.into());
@@ -97,25 +76,14 @@ impl Emitter<'_> {
                 }
                 ty
             }
-            E::Items(items) if self.purpose == Purpose::Constraint => {
-                self.list_literal(items, to, span)?
-            }
+            E::Items(items) if self.purpose == Purpose::Constraint => self.list_literal(items, to, span)?,
             E::Items(_) => {
-                return Err(Diagnostic::new(
-                    span,
-                    "an array initialiser needs `new Type[]` here",
-                ));
+                return Err(Diagnostic::new(span, "an array initialiser needs `new Type[]` here"));
             }
             E::Unary(operator, inner) => self.unary(*operator, inner, to, span)?,
             E::Step { target, by, prefix } => self.step(target, *by, *prefix, to, span)?,
-            E::Binary(operator, left, right) => {
-                self.binary(expression, *operator, left, right, to)?
-            }
-            E::Assign {
-                target,
-                operator,
-                value,
-            } => self.assign(target, *operator, value, to, span)?,
+            E::Binary(operator, left, right) => self.binary(expression, *operator, left, right, to)?,
+            E::Assign { target, operator, value } => self.assign(target, *operator, value, to, span)?,
             E::Conditional(test, yes, no) => self.conditional(test, yes, no, to)?,
             E::Cast(ty, inner) => self.cast(ty, inner, to)?,
             E::InstanceOf(..) | E::Relation { .. } => {
@@ -123,10 +91,7 @@ impl Emitter<'_> {
                 Type::Boolean
             }
             E::Lambda { .. } | E::MethodReference(..) => {
-                return Err(Diagnostic::new(
-                    span,
-                    "a lambda can only be an argument of a method that takes one",
-                ));
+                return Err(Diagnostic::new(span, "a lambda can only be an argument of a method that takes one"));
             }
             E::ClassLiteral(name) => {
                 let ty = self.env.resolve(name)?;
@@ -146,12 +111,7 @@ impl Emitter<'_> {
     }
 
     /// Compiles an expression into `to` as a value of `target`, converting as an assignment does.
-    pub(crate) fn typed(
-        &mut self,
-        expression: &Expression,
-        target: &Type,
-        to: Register,
-    ) -> Compiled<()> {
+    pub(crate) fn typed(&mut self, expression: &Expression, target: &Type, to: Register) -> Compiled<()> {
         if let (E::Items(items), Type::Array(_)) = (&expression.kind, target) {
             let mark = self.mark();
             self.array_items(items, target, to, expression.span)?;
@@ -163,23 +123,14 @@ impl Emitter<'_> {
     }
 
     /// Converts the value in `at` from one type to another, in place, as an assignment does.
-    pub(crate) fn coerce(
-        &mut self,
-        source: &Expression,
-        at: Register,
-        from: &Type,
-        to: &Type,
-    ) -> Compiled<()> {
+    pub(crate) fn coerce(&mut self, source: &Expression, at: Register, from: &Type, to: &Type) -> Compiled<()> {
         let span = source.span;
         if from == to {
             return Ok(());
         }
         let fails = |emitter: &Self| {
             let (from, to) = (emitter.env.show(from), emitter.env.show(to));
-            Diagnostic::new(
-                span,
-                format!("incompatible types: {from} cannot be converted to {to}"),
-            )
+            Diagnostic::new(span, format!("incompatible types: {from} cannot be converted to {to}"))
         };
         if to.is_primitive() {
             let Some(unboxed) = from.unboxed() else {
@@ -191,8 +142,7 @@ impl Emitter<'_> {
             };
             let widens = match (unboxed.rank(), to.rank()) {
                 (Some(a), Some(b)) => {
-                    a <= b && !(unboxed != *to && *to == Type::Char)
-                        || self.narrows_constant(source, to)
+                    a <= b && !(unboxed != *to && *to == Type::Char) || self.narrows_constant(source, to)
                 }
                 _ => unboxed == *to,
             };
@@ -212,11 +162,7 @@ impl Emitter<'_> {
                 }
             }
             let boxed = from.boxed();
-            return if self.env.is_assignable(&boxed, to) || is_dynamic(to) {
-                Ok(())
-            } else {
-                Err(fails(self))
-            };
+            return if self.env.is_assignable(&boxed, to) || is_dynamic(to) { Ok(()) } else { Err(fails(self)) };
         }
         if *from == Type::Void {
             return Err(Diagnostic::new(span, "this call returns nothing"));
@@ -226,13 +172,7 @@ impl Emitter<'_> {
         }
         if is_dynamic(from) {
             if let Type::Class(class, _) = to {
-                self.emit(
-                    Op::Cast {
-                        on: at,
-                        class: *class,
-                    },
-                    span,
-                );
+                self.emit(Op::Cast { on: at, class: *class }, span);
             }
             return Ok(());
         }
@@ -256,14 +196,7 @@ impl Emitter<'_> {
 
     pub(crate) fn convert(&mut self, at: Register, to: &Type, span: Span) {
         let Some(target) = primitive(to) else { return };
-        self.emit(
-            Op::Convert {
-                to: at,
-                from: at,
-                target,
-            },
-            span,
-        );
+        self.emit(Op::Convert { to: at, from: at, target }, span);
     }
 
     fn literal(&mut self, literal: &Literal, to: Register, span: Span) -> Compiled<Type> {
@@ -287,40 +220,21 @@ impl Emitter<'_> {
         Ok(ty)
     }
 
-    fn big_literal(
-        &mut self,
-        class: u16,
-        digits: &str,
-        to: Register,
-        span: Span,
-    ) -> Compiled<Type> {
+    fn big_literal(&mut self, class: u16, digits: &str, to: Register, span: Span) -> Compiled<Type> {
         let first = self.register(span)?;
         let text = self.env.text.intern(digits.as_bytes());
         self.load_constant(Value::String(text), first, span)?;
         self.native_by_name(class, "new", &[Type::string()], first, to, span)
     }
 
-    fn class_literal(
-        &mut self,
-        simple: &str,
-        full: &str,
-        to: Register,
-        span: Span,
-    ) -> Compiled<Type> {
+    fn class_literal(&mut self, simple: &str, full: &str, to: Register, span: Span) -> Compiled<Type> {
         let first = self.register(span)?;
         let second = self.register(span)?;
         for (register, name) in [(first, simple), (second, full)] {
             let text = self.env.text.intern(name.as_bytes());
             self.load_constant(Value::String(text), register, span)?;
         }
-        self.native_by_name(
-            class::CLASS,
-            "of",
-            &[Type::string(), Type::string()],
-            first,
-            to,
-            span,
-        )
+        self.native_by_name(class::CLASS, "of", &[Type::string(), Type::string()], first, to, span)
     }
 
     fn name(&mut self, name: &str, to: Register, span: Span) -> Compiled<Type> {
@@ -329,13 +243,7 @@ impl Emitter<'_> {
                 self.literal(literal, to, span)?;
                 return Ok(local.ty);
             }
-            self.emit(
-                Op::Move {
-                    to,
-                    from: local.register,
-                },
-                span,
-            );
+            self.emit(Op::Move { to, from: local.register }, span);
             return Ok(local.ty);
         }
         if let Some((this, ty)) = self.this.clone() {
@@ -354,19 +262,12 @@ impl Emitter<'_> {
         let error = match &self.this {
             Some((_, ty)) => Diagnostic::new(
                 span,
-                format!(
-                    "`{name}` is neither a property of {} nor a variable in scope",
-                    self.env.show(ty)
-                ),
+                format!("`{name}` is neither a property of {} nor a variable in scope", self.env.show(ty)),
             ),
             None => Diagnostic::new(span, format!("unknown variable `{name}`")),
         };
         match &self.this {
-            Some((_, ty))
-                if ty
-                    .class()
-                    .is_some_and(|c| self.env.classes.is_subclass(c, class::MAP)) =>
-            {
+            Some((_, ty)) if ty.class().is_some_and(|c| self.env.classes.is_subclass(c, class::MAP)) => {
                 error.with_hint(format!("a value of a map is written this[\"{name}\"]"))
             }
             _ => error,
@@ -390,31 +291,14 @@ impl Emitter<'_> {
             return Ok(None);
         };
         if let Some((field, ty)) = self.env.field(*class, name) {
-            self.emit(
-                Op::GetField {
-                    to,
-                    of,
-                    field: field as u8,
-                },
-                span,
-            );
+            self.emit(Op::GetField { to, of, field: field as u8 }, span);
             return Ok(Some(ty));
         }
         let capital = capitalise(name);
-        for method in [
-            format!("get{capital}"),
-            format!("is{capital}"),
-            name.to_owned(),
-        ] {
+        for method in [format!("get{capital}"), format!("is{capital}"), name.to_owned()] {
             let mark = self.mark();
             let first = self.register(span)?;
-            self.emit(
-                Op::Move {
-                    to: first,
-                    from: of,
-                },
-                span,
-            );
+            self.emit(Op::Move { to: first, from: of }, span);
             if let Some(result) = self.instance_call(ty, &method, &[], first, to, span)? {
                 self.release(mark);
                 return Ok(Some(result));
@@ -468,11 +352,7 @@ impl Emitter<'_> {
     fn static_field(&mut self, of: u16, name: &str, to: Register, span: Span) -> Compiled<Type> {
         let info = self.env.classes.get(of);
         if info.is_enum {
-            if let Some(ordinal) = info
-                .constants
-                .iter()
-                .position(|constant| &**constant == name)
-            {
+            if let Some(ordinal) = info.constants.iter().position(|constant| &**constant == name) {
                 return self.enum_constant(of, ordinal, to, span);
             }
         }
@@ -489,16 +369,13 @@ impl Emitter<'_> {
             (class::DOUBLE, "MIN_VALUE") => (Value::Double(f64::from_bits(1)), Type::Double),
             (class::DOUBLE, "NaN") => (Value::Double(f64::NAN), Type::Double),
             (class::DOUBLE, "POSITIVE_INFINITY") => (Value::Double(f64::INFINITY), Type::Double),
-            (class::DOUBLE, "NEGATIVE_INFINITY") => {
-                (Value::Double(f64::NEG_INFINITY), Type::Double)
-            }
+            (class::DOUBLE, "NEGATIVE_INFINITY") => (Value::Double(f64::NEG_INFINITY), Type::Double),
             (class::FLOAT, "MAX_VALUE") => (Value::Float(f32::MAX), Type::Float),
             (class::MATH, "PI") => (Value::Double(std::f64::consts::PI), Type::Double),
             (class::MATH, "E") => (Value::Double(std::f64::consts::E), Type::Double),
             (class::BOOLEAN, "TRUE") => (Value::Boolean(true), Type::of(class::BOOLEAN)),
             (class::BOOLEAN, "FALSE") => (Value::Boolean(false), Type::of(class::BOOLEAN)),
-            (class::BIG_DECIMAL, "ZERO" | "ONE" | "TEN")
-            | (class::BIG_INTEGER, "ZERO" | "ONE" | "TWO" | "TEN") => {
+            (class::BIG_DECIMAL, "ZERO" | "ONE" | "TEN") | (class::BIG_INTEGER, "ZERO" | "ONE" | "TWO" | "TEN") => {
                 let digits = match name {
                     "ZERO" => "0",
                     "ONE" => "1",
@@ -508,9 +385,7 @@ impl Emitter<'_> {
                 return self.big_literal(of, digits, to, span);
             }
             (class::BIG_DECIMAL, rounding) if rounding.starts_with("ROUND_") => {
-                let at = crate::decimal::ROUNDINGS
-                    .iter()
-                    .position(|(n, _)| *n == &rounding[6..]);
+                let at = crate::decimal::ROUNDINGS.iter().position(|(n, _)| *n == &rounding[6..]);
                 match at {
                     Some(ordinal) => {
                         return self.enum_constant(class::ROUNDING_MODE, ordinal, to, span);
@@ -525,20 +400,13 @@ impl Emitter<'_> {
             | (class::STRING, "CASE_INSENSITIVE_ORDER")
             | (
                 class::FORMATTER,
-                "ISO_LOCAL_DATE"
-                | "ISO_DATE"
-                | "ISO_LOCAL_DATE_TIME"
-                | "ISO_DATE_TIME"
-                | "BASIC_ISO_DATE",
+                "ISO_LOCAL_DATE" | "ISO_DATE" | "ISO_LOCAL_DATE_TIME" | "ISO_DATE_TIME" | "BASIC_ISO_DATE",
             ) => {
                 let first = self.register(span)?;
                 return self.native_by_name(of, name, &[], first, to, span);
             }
             _ => {
-                let message = format!(
-                    "{} has no constant `{name}`",
-                    self.env.classes.get(of).simple
-                );
+                let message = format!("{} has no constant `{name}`", self.env.classes.get(of).simple);
                 return Err(Diagnostic::new(span, message));
             }
         };
@@ -546,35 +414,16 @@ impl Emitter<'_> {
         Ok(ty)
     }
 
-    pub(crate) fn enum_constant(
-        &mut self,
-        of: u16,
-        ordinal: usize,
-        to: Register,
-        span: Span,
-    ) -> Compiled<Type> {
+    pub(crate) fn enum_constant(&mut self, of: u16, ordinal: usize, to: Register, span: Span) -> Compiled<Type> {
         let first = self.register(span)?;
         let second = self.register(span)?;
         self.load_constant(Value::Integer(of.into()), first, span)?;
         self.load_constant(Value::Integer(ordinal as i32), second, span)?;
-        self.native_by_name(
-            class::ENUM,
-            "constant",
-            &[Type::Int, Type::Int],
-            first,
-            to,
-            span,
-        )?;
+        self.native_by_name(class::ENUM, "constant", &[Type::Int, Type::Int], first, to, span)?;
         Ok(Type::of(of))
     }
 
-    fn index(
-        &mut self,
-        target: &Expression,
-        index: &Expression,
-        to: Register,
-        span: Span,
-    ) -> Compiled<Type> {
+    fn index(&mut self, target: &Expression, index: &Expression, to: Register, span: Span) -> Compiled<Type> {
         let (of, ty) = self.operand(target)?;
         if let Type::Array(element) = &ty {
             let at = self.register(span)?;
@@ -583,68 +432,31 @@ impl Emitter<'_> {
             return Ok((**element).clone());
         }
         if self.purpose == Purpose::Function {
-            return Err(Diagnostic::new(
-                span,
-                format!("{} is not an array", self.env.show(&ty)),
-            ));
+            return Err(Diagnostic::new(span, format!("{} is not an array", self.env.show(&ty))));
         }
         let class = ty.class().unwrap_or(class::OBJECT);
         if self.env.classes.is_subclass(class, class::MAP) {
             self.map_get(of, &ty, index, to, span)?;
-            return Ok(if ty.argument(1) == Type::object() {
-                Type::object()
-            } else {
-                ty.argument(1)
-            });
+            return Ok(if ty.argument(1) == Type::object() { Type::object() } else { ty.argument(1) });
         }
         if self.env.classes.is_subclass(class, class::LIST) {
             let first = self.register(span)?;
             let second = self.register(span)?;
-            self.emit(
-                Op::Move {
-                    to: first,
-                    from: of,
-                },
-                span,
-            );
+            self.emit(Op::Move { to: first, from: of }, span);
             self.typed(index, &Type::Int, second)?;
             let which = crate::program::Intrinsic::ListGet;
-            self.emit(
-                Op::Intrinsic {
-                    which,
-                    to,
-                    first,
-                    second,
-                },
-                span,
-            );
+            self.emit(Op::Intrinsic { which, to, first, second }, span);
             return Ok(ty.argument(0));
         }
         if class == class::OBJECT {
             // `this["a"]["b"]`: what stands in a map is known only when it is read.
             let first = self.register(span)?;
             let second = self.register(span)?;
-            self.emit(
-                Op::Move {
-                    to: first,
-                    from: of,
-                },
-                span,
-            );
+            self.emit(Op::Move { to: first, from: of }, span);
             self.value(index, second)?;
-            return self.native_by_name(
-                class::OBJECT,
-                "at",
-                &[Type::object(), Type::object()],
-                first,
-                to,
-                span,
-            );
+            return self.native_by_name(class::OBJECT, "at", &[Type::object(), Type::object()], first, to, span);
         }
-        Err(Diagnostic::new(
-            span,
-            format!("{} has no elements to index", self.env.show(&ty)),
-        ))
+        Err(Diagnostic::new(span, format!("{} has no elements to index", self.env.show(&ty))))
     }
 
     /// `map.get(key)`, with the fast form for keys that are literals.
@@ -664,15 +476,7 @@ impl Emitter<'_> {
         }
         let (second, _) = self.operand(key)?;
         let which = crate::program::Intrinsic::MapGet;
-        self.emit(
-            Op::Intrinsic {
-                which,
-                to,
-                first: map,
-                second,
-            },
-            span,
-        );
+        self.emit(Op::Intrinsic { which, to, first: map, second }, span);
         Ok(())
     }
 
@@ -685,24 +489,13 @@ impl Emitter<'_> {
         }
     }
 
-    fn array_items(
-        &mut self,
-        items: &[Expression],
-        ty: &Type,
-        to: Register,
-        span: Span,
-    ) -> Compiled<()> {
+    fn array_items(&mut self, items: &[Expression], ty: &Type, to: Register, span: Span) -> Compiled<()> {
         let Type::Array(element) = ty else {
-            return Err(Diagnostic::new(
-                span,
-                "an array initialiser needs an array type",
-            ));
+            return Err(Diagnostic::new(span, "an array initialiser needs an array type"));
         };
         if items.len() > 200 {
-            return Err(
-                Diagnostic::new(span, "an array initialiser takes at most 200 elements")
-                    .with_hint("put the values into a list or set once, or split the array"),
-            );
+            return Err(Diagnostic::new(span, "an array initialiser takes at most 200 elements")
+                .with_hint("put the values into a list or set once, or split the array"));
         }
         let first = self.mark() as Register;
         for _ in items {
@@ -711,25 +504,11 @@ impl Emitter<'_> {
         for (index, item) in items.iter().enumerate() {
             self.typed(item, element, first + index as Register)?;
         }
-        self.emit(
-            Op::NewArray {
-                to,
-                first,
-                count: items.len() as u8,
-                kind: kind_of(element),
-            },
-            span,
-        );
+        self.emit(Op::NewArray { to, first, count: items.len() as u8, kind: kind_of(element) }, span);
         Ok(())
     }
 
-    fn array_sized(
-        &mut self,
-        sizes: &[Expression],
-        ty: &Type,
-        to: Register,
-        span: Span,
-    ) -> Compiled<()> {
+    fn array_sized(&mut self, sizes: &[Expression], ty: &Type, to: Register, span: Span) -> Compiled<()> {
         let first = self.mark() as Register;
         for _ in sizes {
             self.register(span)?;
@@ -741,15 +520,7 @@ impl Emitter<'_> {
                 element = (**inner).clone();
             }
         }
-        self.emit(
-            Op::NewArraySized {
-                to,
-                first,
-                count: sizes.len() as u8,
-                kind: kind_of(&element),
-            },
-            span,
-        );
+        self.emit(Op::NewArraySized { to, first, count: sizes.len() as u8, kind: kind_of(&element) }, span);
         Ok(())
     }
 
@@ -767,10 +538,7 @@ impl Emitter<'_> {
         let span = inner.span;
         let fails = |emitter: &Self| {
             let (from, to) = (emitter.env.show(&from), emitter.env.show(&target));
-            Diagnostic::new(
-                span,
-                format!("incompatible types: {from} cannot be cast to {to}"),
-            )
+            Diagnostic::new(span, format!("incompatible types: {from} cannot be cast to {to}"))
         };
         if target.is_primitive() {
             match from.unboxed() {
@@ -802,40 +570,23 @@ impl Emitter<'_> {
         if let (Type::Class(to_class, _), Type::Class(from_class, _)) = (&target, &from) {
             let related = self.env.classes.is_subclass(*to_class, *from_class)
                 || self.env.classes.is_subclass(*from_class, *to_class)
-                || !self.env.classes.get(*from_class).is_declared
-                    && !is_final(*from_class)
-                    && !is_final(*to_class);
+                || !self.env.classes.get(*from_class).is_declared && !is_final(*from_class) && !is_final(*to_class);
             if !related {
                 return Err(fails(self));
             }
         }
         if let Type::Class(class, _) = &target {
             if !self.env.is_assignable(&from, &target) {
-                self.emit(
-                    Op::Cast {
-                        on: to,
-                        class: *class,
-                    },
-                    span,
-                );
+                self.emit(Op::Cast { on: to, class: *class }, span);
             }
         }
         Ok(target)
     }
 
-    fn creation(
-        &mut self,
-        name: &TypeName,
-        arguments: &[Expression],
-        to: Register,
-        span: Span,
-    ) -> Compiled<Type> {
+    fn creation(&mut self, name: &TypeName, arguments: &[Expression], to: Register, span: Span) -> Compiled<Type> {
         let ty = self.env.resolve(name)?;
         let Type::Class(class, _) = &ty else {
-            return Err(Diagnostic::new(
-                span,
-                format!("{} cannot be created with `new`", self.env.show(&ty)),
-            ));
+            return Err(Diagnostic::new(span, format!("{} cannot be created with `new`", self.env.show(&ty))));
         };
         if self.env.classes.get(*class).is_declared {
             return self.declared_creation(*class, arguments, to, span);
@@ -844,13 +595,7 @@ impl Emitter<'_> {
     }
 
     /// `new T()`, `new T(all fields)` and `new T(key fields)`.
-    fn declared_creation(
-        &mut self,
-        class: u16,
-        arguments: &[Expression],
-        to: Register,
-        span: Span,
-    ) -> Compiled<Type> {
+    fn declared_creation(&mut self, class: u16, arguments: &[Expression], to: Register, span: Span) -> Compiled<Type> {
         let info = self.env.classes.get(class);
         if info.is_enum {
             return Err(Diagnostic::new(span, format!("{} is an enum", info.simple)));
@@ -864,14 +609,8 @@ impl Emitter<'_> {
         } else if arguments.len() == keys.len() {
             keys
         } else {
-            let message = format!(
-                "{} has {} fields, {} given",
-                info.simple,
-                fields.len(),
-                arguments.len()
-            );
-            return Err(Diagnostic::new(span, message)
-                .with_hint("give all fields, the key fields, or none"));
+            let message = format!("{} has {} fields, {} given", info.simple, fields.len(), arguments.len());
+            return Err(Diagnostic::new(span, message).with_hint("give all fields, the key fields, or none"));
         };
         let first = self.mark() as Register;
         for _ in &fields {

@@ -18,8 +18,7 @@ use std::sync::Arc;
 
 pub(crate) use emitter::{Emitter, Purpose};
 pub(crate) use names::{
-    FunctionFacts, names_in_expression, names_in_statements, purity, setters_called,
-    walk_expression as walk,
+    FunctionFacts, names_in_expression, names_in_statements, purity, setters_called, walk_expression as walk,
 };
 
 use crate::heap::{Constants, Value};
@@ -102,8 +101,7 @@ impl Environment {
             "double" => Type::Double,
             other => match self.classes.find(other) {
                 Some(class) => {
-                    let arguments: Compiled<Vec<Type>> =
-                        name.arguments.iter().map(|a| self.resolve(a)).collect();
+                    let arguments: Compiled<Vec<Type>> = name.arguments.iter().map(|a| self.resolve(a)).collect();
                     Type::with(class, arguments?)
                 }
                 None => return Err(self.unknown_type(name)),
@@ -118,16 +116,9 @@ impl Environment {
     fn unknown_type(&self, name: &TypeName) -> Diagnostic {
         let error = Diagnostic::new(name.span, format!("unknown type `{}`", name.name));
         let suffix = format!(".{}", name.name);
-        match self
-            .classes
-            .list()
-            .iter()
-            .find(|info| info.name.ends_with(&suffix))
-        {
+        match self.classes.list().iter().find(|info| info.name.ends_with(&suffix)) {
             Some(info) => error.with_hint(format!("add `import {};`", info.name.replace('$', "."))),
-            None => error.with_hint(
-                "declare it in this file, or use one of the Java types that rule files may use",
-            ),
+            None => error.with_hint("declare it in this file, or use one of the Java types that rule files may use"),
         }
     }
 
@@ -150,10 +141,7 @@ impl Environment {
             return Ok(*index);
         }
         let Ok(index) = u16::try_from(self.constants.len()) else {
-            return Err(Diagnostic::new(
-                span,
-                "the file has more than 65,536 distinct constants",
-            ));
+            return Err(Diagnostic::new(span, "the file has more than 65,536 distinct constants"));
         };
         self.constants.push(value);
         self.constant_index.insert(key, index);
@@ -171,14 +159,10 @@ impl Environment {
     }
 
     pub(crate) fn mask_index(&mut self, mask: Mask) -> u16 {
-        let at = self
-            .masks
-            .iter()
-            .position(|known| *known == mask)
-            .unwrap_or_else(|| {
-                self.masks.push(mask);
-                self.masks.len() - 1
-            });
+        let at = self.masks.iter().position(|known| *known == mask).unwrap_or_else(|| {
+            self.masks.push(mask);
+            self.masks.len() - 1
+        });
         at as u16
     }
 
@@ -224,10 +208,5 @@ pub(crate) fn is_dynamic(ty: &Type) -> bool {
 
 /// A variable that already has a register.
 pub(crate) fn local(register: crate::program::Register, ty: Type, is_fact: bool) -> emitter::Local {
-    emitter::Local {
-        register,
-        ty,
-        literal: None,
-        is_fact,
-    }
+    emitter::Local { register, ty, literal: None, is_fact }
 }

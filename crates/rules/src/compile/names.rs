@@ -2,15 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::syntax::ast::{
-    Expression, ExpressionKind as E, LambdaBody, Statement, StatementKind as S,
-};
+use crate::syntax::ast::{Expression, ExpressionKind as E, LambdaBody, Statement, StatementKind as S};
 
 /// Calls `visit` on an expression and all expressions in it.
-pub(crate) fn walk_expression<'a>(
-    expression: &'a Expression,
-    visit: &mut dyn FnMut(&'a Expression),
-) {
+pub(crate) fn walk_expression<'a>(expression: &'a Expression, visit: &mut dyn FnMut(&'a Expression)) {
     visit(expression);
     let mut each = |list: &'a [Expression]| {
         for item in list {
@@ -38,9 +33,7 @@ pub(crate) fn walk_expression<'a>(
             walk_expression(b, visit);
             walk_expression(c, visit);
         }
-        E::Call {
-            target, arguments, ..
-        } => {
+        E::Call { target, arguments, .. } => {
             each(arguments);
             if let Some(target) = target {
                 walk_expression(target, visit);
@@ -65,10 +58,7 @@ pub(crate) fn walk_expression<'a>(
 }
 
 /// Calls `visit` on every expression in the statements.
-pub(super) fn walk_statements<'a>(
-    statements: &'a [Statement],
-    visit: &mut dyn FnMut(&'a Expression),
-) {
+pub(super) fn walk_statements<'a>(statements: &'a [Statement], visit: &mut dyn FnMut(&'a Expression)) {
     for statement in statements {
         walk_statement(statement, visit);
     }
@@ -95,12 +85,7 @@ fn walk_statement<'a>(statement: &'a Statement, visit: &mut dyn FnMut(&'a Expres
             walk_expression(test, visit);
             walk_statement(body, visit);
         }
-        S::For {
-            init,
-            test,
-            update,
-            body,
-        } => {
+        S::For { init, test, update, body } => {
             walk_statements(init, visit);
             for expression in test.iter().chain(update) {
                 walk_expression(expression, visit);
@@ -117,11 +102,7 @@ fn walk_statement<'a>(statement: &'a Statement, visit: &mut dyn FnMut(&'a Expres
             }
         }
         S::Labelled(_, body) => walk_statement(body, visit),
-        S::Try {
-            body,
-            catches,
-            finally,
-        } => {
+        S::Try { body, catches, finally } => {
             walk_statements(body, visit);
             for catch in catches {
                 walk_statements(&catch.body, visit);
@@ -175,9 +156,7 @@ fn collect(expression: &Expression, names: &mut Vec<String>) {
 /// Whether evaluating the expression may change a variable.
 pub(super) fn assigns(expression: &Expression) -> bool {
     let mut found = false;
-    walk_expression(expression, &mut |inner| {
-        found |= matches!(inner.kind, E::Assign { .. } | E::Step { .. })
-    });
+    walk_expression(expression, &mut |inner| found |= matches!(inner.kind, E::Assign { .. } | E::Step { .. }));
     found
 }
 
@@ -203,10 +182,7 @@ pub(super) fn size(statements: &[Statement]) -> usize {
 pub(super) fn functions_called(statements: &[Statement]) -> Vec<String> {
     let mut names = Vec::new();
     walk_statements(statements, &mut |inner| {
-        if let E::Call {
-            target: None, name, ..
-        } = &inner.kind
-        {
+        if let E::Call { target: None, name, .. } = &inner.kind {
             names.push(name.clone());
         }
     });
@@ -218,20 +194,13 @@ pub(super) fn functions_called(statements: &[Statement]) -> Vec<String> {
 pub(crate) fn setters_called(statements: &[Statement]) -> HashMap<String, Vec<String>> {
     let mut setters = HashMap::<String, Vec<String>>::new();
     walk_statements(statements, &mut |inner| match &inner.kind {
-        E::Call {
-            target: Some(target),
-            name,
-            ..
-        } => {
+        E::Call { target: Some(target), name, .. } => {
             if let (E::Name(fact), Some(property)) = (&target.kind, property_of_setter(name)) {
                 setters.entry(fact.clone()).or_default().push(property);
             }
         }
         E::Assign { target, .. } => {
-            if let E::Field {
-                target: fact, name, ..
-            } = &target.kind
-            {
+            if let E::Field { target: fact, name, .. } = &target.kind {
                 if let E::Name(fact) = &fact.kind {
                     setters.entry(fact.clone()).or_default().push(name.clone());
                 }
@@ -245,19 +214,14 @@ pub(crate) fn setters_called(statements: &[Statement]) -> HashMap<String, Vec<St
 /// `setName` names the property `name`.
 pub(super) fn property_of_setter(method: &str) -> Option<String> {
     let rest = method.strip_prefix("set")?;
-    rest.chars()
-        .next()
-        .filter(|c| c.is_uppercase())
-        .map(|_| decapitalise(rest))
+    rest.chars().next().filter(|c| c.is_uppercase()).map(|_| decapitalise(rest))
 }
 
 /// JavaBeans' rule: `Name` is `name`, but `URL` stays `URL`.
 pub(super) fn decapitalise(name: &str) -> String {
     let mut characters = name.chars();
     match (characters.next(), characters.next()) {
-        (Some(first), Some(second)) if first.is_uppercase() && second.is_uppercase() => {
-            name.to_owned()
-        }
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_uppercase() => name.to_owned(),
         (Some(first), _) => first.to_lowercase().collect::<String>() + &name[first.len_utf8()..],
         _ => String::new(),
     }
@@ -331,18 +295,12 @@ pub(crate) fn purity(
 ) -> HashMap<String, FunctionFacts> {
     const INLINED_SIZE: usize = 40;
     let mut facts = HashMap::<String, FunctionFacts>::new();
-    let calls: HashMap<&str, Vec<String>> = functions
-        .iter()
-        .map(|f| (f.name.as_str(), functions_called(&f.body)))
-        .collect();
+    let calls: HashMap<&str, Vec<String>> =
+        functions.iter().map(|f| (f.name.as_str(), functions_called(&f.body))).collect();
     for function in functions {
         let (mut pure, mut lambdas) = (true, false);
         walk_statements(&function.body, &mut |inner| match &inner.kind {
-            E::Call {
-                target: Some(_),
-                name,
-                ..
-            } => pure &= READING.contains(&name.as_str()),
+            E::Call { target: Some(_), name, .. } => pure &= READING.contains(&name.as_str()),
             E::New { .. } | E::Assign { .. } if !assigns_local(inner) => pure = false,
             E::Name(name) => pure &= !globals.contains(name),
             E::Lambda { .. } | E::MethodReference(..) => {
@@ -351,33 +309,16 @@ pub(crate) fn purity(
             }
             _ => {}
         });
-        let unique = functions
-            .iter()
-            .filter(|other| other.name == function.name)
-            .count()
-            == 1;
-        let small = unique
-            && !lambdas
-            && size(&function.body) <= INLINED_SIZE
-            && !reaches(&calls, &function.name);
-        facts.insert(
-            function.name.clone(),
-            FunctionFacts {
-                small,
-                pure: pure && unique,
-            },
-        );
+        let unique = functions.iter().filter(|other| other.name == function.name).count() == 1;
+        let small = unique && !lambdas && size(&function.body) <= INLINED_SIZE && !reaches(&calls, &function.name);
+        facts.insert(function.name.clone(), FunctionFacts { small, pure: pure && unique });
     }
     // A function is only as pure as those it calls.
     loop {
         let impure: Vec<String> = functions
             .iter()
             .filter(|f| facts[&f.name].pure)
-            .filter(|f| {
-                calls[f.name.as_str()]
-                    .iter()
-                    .any(|name| facts.get(name).is_none_or(|known| !known.pure))
-            })
+            .filter(|f| calls[f.name.as_str()].iter().any(|name| facts.get(name).is_none_or(|known| !known.pure)))
             .map(|f| f.name.clone())
             .collect();
         if impure.is_empty() {

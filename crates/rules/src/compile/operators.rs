@@ -7,9 +7,7 @@ use super::{Compiled, is_dynamic};
 use crate::heap::Value;
 use crate::program::{Arithmetic, Op, Register};
 use crate::source::{Diagnostic, Span};
-use crate::syntax::ast::{
-    BinaryOperator as B, Expression, ExpressionKind as E, Literal, UnaryOperator,
-};
+use crate::syntax::ast::{BinaryOperator as B, Expression, ExpressionKind as E, Literal, UnaryOperator};
 use crate::types::{Type, class};
 
 impl Emitter<'_> {
@@ -21,33 +19,21 @@ impl Emitter<'_> {
         span: Span,
     ) -> Compiled<Type> {
         if operator == UnaryOperator::Not {
-            let test = Expression {
-                kind: E::Unary(operator, Box::new(inner.clone())),
-                span,
-            };
+            let test = Expression { kind: E::Unary(operator, Box::new(inner.clone())), span };
             self.materialise(&test, to)?;
             return Ok(Type::Boolean);
         }
         let from = self.value(inner, to)?;
         let Some(unboxed) = from.unboxed().filter(|t| t.rank().is_some()) else {
-            return Err(Diagnostic::new(
-                span,
-                format!("{} is not a number", self.env.show(&from)),
-            ));
+            return Err(Diagnostic::new(span, format!("{} is not a number", self.env.show(&from))));
         };
-        let promoted = if unboxed.rank() < Some(4) {
-            Type::Int
-        } else {
-            unboxed
-        };
+        let promoted = if unboxed.rank() < Some(4) { Type::Int } else { unboxed };
         if from != promoted {
             self.convert(to, &promoted, span);
         }
         match operator {
             UnaryOperator::Minus => self.emit(Op::Negate { to, from: to }, span),
-            UnaryOperator::Complement if promoted.rank() <= Some(5) => {
-                self.emit(Op::Complement { to, from: to }, span)
-            }
+            UnaryOperator::Complement if promoted.rank() <= Some(5) => self.emit(Op::Complement { to, from: to }, span),
             UnaryOperator::Complement => {
                 return Err(Diagnostic::new(span, "`~` takes a whole number"));
             }
@@ -66,10 +52,7 @@ impl Emitter<'_> {
         to: Register,
     ) -> Compiled<Type> {
         use B::{And, Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual, Or};
-        if matches!(
-            operator,
-            And | Or | Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual
-        ) {
+        if matches!(operator, And | Or | Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual) {
             self.materialise(whole, to)?;
             return Ok(Type::Boolean);
         }
@@ -78,21 +61,11 @@ impl Emitter<'_> {
         }
         let (first, left_type) = self.saved_operand(left, right)?;
         let (second, right_type) = self.operand(right)?;
-        self.arithmetic(
-            operator,
-            (first, &left_type),
-            (second, &right_type),
-            to,
-            whole.span,
-        )
+        self.arithmetic(operator, (first, &left_type), (second, &right_type), to, whole.span)
     }
 
     /// The left operand, copied if evaluating the right one may change it.
-    pub(super) fn saved_operand(
-        &mut self,
-        left: &Expression,
-        right: &Expression,
-    ) -> Compiled<(Register, Type)> {
+    pub(super) fn saved_operand(&mut self, left: &Expression, right: &Expression) -> Compiled<(Register, Type)> {
         if assigns(right) {
             let to = self.register(left.span)?;
             let ty = self.value(left, to)?;
@@ -162,14 +135,7 @@ impl Emitter<'_> {
                 return Err(Diagnostic::new(part.span, "this call returns nothing"));
             }
         }
-        self.emit(
-            Op::Concat {
-                to,
-                first,
-                count: parts.len() as u8,
-            },
-            whole.span,
-        );
+        self.emit(Op::Concat { to, first, count: parts.len() as u8 }, whole.span);
         Ok(Type::string())
     }
 
@@ -183,9 +149,7 @@ impl Emitter<'_> {
         span: Span,
     ) -> Compiled<Type> {
         let sides = (left.1.unboxed(), right.1.unboxed());
-        if matches!(operator, B::BitAnd | B::BitOr | B::BitXor)
-            && sides == (Some(Type::Boolean), Some(Type::Boolean))
-        {
+        if matches!(operator, B::BitAnd | B::BitOr | B::BitXor) && sides == (Some(Type::Boolean), Some(Type::Boolean)) {
             return self.boolean_bits(operator, left, right, to, span);
         }
         if self.purpose == Purpose::Constraint {
@@ -195,33 +159,16 @@ impl Emitter<'_> {
         }
         let (Some(a), Some(b)) = (numeric(&sides.0), numeric(&sides.1)) else {
             let (l, r) = (self.env.show(left.1), self.env.show(right.1));
-            return Err(Diagnostic::new(
-                span,
-                format!("bad operand types for `{}`: {l} and {r}", symbol(operator)),
-            ));
+            return Err(Diagnostic::new(span, format!("bad operand types for `{}`: {l} and {r}", symbol(operator))));
         };
-        let shift = matches!(
-            operator,
-            B::ShiftLeft | B::ShiftRight | B::ShiftRightUnsigned
-        );
-        let promoted = if shift {
-            promote(a, Type::Int)
-        } else {
-            promote(a, b.clone())
-        };
+        let shift = matches!(operator, B::ShiftLeft | B::ShiftRight | B::ShiftRightUnsigned);
+        let promoted = if shift { promote(a, Type::Int) } else { promote(a, b.clone()) };
         let whole_only = shift || matches!(operator, B::BitAnd | B::BitOr | B::BitXor);
         if whole_only && promoted.rank() > Some(5) {
-            return Err(Diagnostic::new(
-                span,
-                format!("`{}` takes whole numbers", symbol(operator)),
-            ));
+            return Err(Diagnostic::new(span, format!("`{}` takes whole numbers", symbol(operator))));
         }
         let first = self.promoted(left, &promoted, span)?;
-        let second_type = if shift {
-            promote(b, Type::Int)
-        } else {
-            promoted.clone()
-        };
+        let second_type = if shift { promote(b, Type::Int) } else { promoted.clone() };
         let second = self.promoted(right, &second_type, span)?;
         let operator = machine_operator(operator);
         let (left, right) = (first, second);
@@ -229,70 +176,26 @@ impl Emitter<'_> {
             Type::Int if second_type == Type::Long => {
                 // The count of a shift may be a long; only its low bits count.
                 let count = self.register(span)?;
-                self.emit(
-                    Op::Convert {
-                        to: count,
-                        from: right,
-                        target: crate::program::Primitive::Int,
-                    },
-                    span,
-                );
-                Op::Int {
-                    operator,
-                    to,
-                    left,
-                    right: count,
-                }
+                self.emit(Op::Convert { to: count, from: right, target: crate::program::Primitive::Int }, span);
+                Op::Int { operator, to, left, right: count }
             }
-            Type::Int => Op::Int {
-                operator,
-                to,
-                left,
-                right,
-            },
-            Type::Long => Op::Long {
-                operator,
-                to,
-                left,
-                right,
-            },
-            Type::Float => Op::Float {
-                operator,
-                to,
-                left,
-                right,
-            },
-            _ => Op::Double {
-                operator,
-                to,
-                left,
-                right,
-            },
+            Type::Int => Op::Int { operator, to, left, right },
+            Type::Long => Op::Long { operator, to, left, right },
+            Type::Float => Op::Float { operator, to, left, right },
+            _ => Op::Double { operator, to, left, right },
         };
         self.emit(op, span);
         Ok(promoted)
     }
 
     /// The operand as a primitive of the promoted type: its own register if it already is.
-    pub(super) fn promoted(
-        &mut self,
-        operand: (Register, &Type),
-        to: &Type,
-        span: Span,
-    ) -> Compiled<Register> {
+    pub(super) fn promoted(&mut self, operand: (Register, &Type), to: &Type, span: Span) -> Compiled<Register> {
         if operand.1 == to {
             return Ok(operand.0);
         }
         let register = self.register(span)?;
         let target = super::expression::primitive(to).unwrap_or(crate::program::Primitive::Int);
-        self.emit(
-            Op::Convert {
-                to: register,
-                from: operand.0,
-                target,
-            },
-            span,
-        );
+        self.emit(Op::Convert { to: register, from: operand.0, target }, span);
         Ok(register)
     }
 
@@ -312,25 +215,12 @@ impl Emitter<'_> {
         let first = self.register(span)?;
         let second = self.register(span)?;
         for (at, from) in [(first, left), (second, right)] {
-            self.emit(
-                Op::Move {
-                    to: at,
-                    from: from.0,
-                },
-                span,
-            );
+            self.emit(Op::Move { to: at, from: from.0 }, span);
             if !from.1.is_primitive() {
                 self.convert(at, &Type::Boolean, span);
             }
         }
-        self.native_by_name(
-            class::BOOLEAN,
-            name,
-            &[Type::Boolean, Type::Boolean],
-            first,
-            to,
-            span,
-        )
+        self.native_by_name(class::BOOLEAN, name, &[Type::Boolean, Type::Boolean], first, to, span)
     }
 
     /// In constraints `+ - * /` also work on `BigDecimal`.
@@ -356,33 +246,13 @@ impl Emitter<'_> {
         let first = self.register(span)?;
         let second = self.register(span)?;
         for (at, from) in [(first, left), (second, right)] {
-            self.emit(
-                Op::Move {
-                    to: at,
-                    from: from.0,
-                },
-                span,
-            );
+            self.emit(Op::Move { to: at, from: from.0 }, span);
             if !from.1.is_class(class::BIG_DECIMAL) {
-                self.native_by_name(
-                    class::BIG_DECIMAL,
-                    "coerce",
-                    &[Type::object()],
-                    at,
-                    at,
-                    span,
-                )?;
+                self.native_by_name(class::BIG_DECIMAL, "coerce", &[Type::object()], at, at, span)?;
             }
         }
         let decimal = Type::of(class::BIG_DECIMAL);
-        self.instance_call(
-            &decimal,
-            name,
-            std::slice::from_ref(&decimal),
-            first,
-            to,
-            span,
-        )
+        self.instance_call(&decimal, name, std::slice::from_ref(&decimal), first, to, span)
     }
 
     /// `x++`, `--x`.
@@ -399,39 +269,17 @@ impl Emitter<'_> {
                 if local.ty == Type::Int {
                     self.known_calls.clear();
                     if !prefix {
-                        self.emit(
-                            Op::Move {
-                                to,
-                                from: local.register,
-                            },
-                            span,
-                        );
+                        self.emit(Op::Move { to, from: local.register }, span);
                     }
-                    self.emit(
-                        Op::IntStep {
-                            to: local.register,
-                            left: local.register,
-                            by,
-                        },
-                        span,
-                    );
+                    self.emit(Op::IntStep { to: local.register, left: local.register, by }, span);
                     if prefix {
-                        self.emit(
-                            Op::Move {
-                                to,
-                                from: local.register,
-                            },
-                            span,
-                        );
+                        self.emit(Op::Move { to, from: local.register }, span);
                     }
                     return Ok(Type::Int);
                 }
             }
         }
-        let one = Expression {
-            kind: E::Literal(Literal::Integer(1)),
-            span,
-        };
+        let one = Expression { kind: E::Literal(Literal::Integer(1)), span };
         let operator = if by > 0 { B::Add } else { B::Subtract };
         if prefix {
             return self.assign(target, Some(operator), &one, to, span);
@@ -455,32 +303,20 @@ impl Emitter<'_> {
             E::Name(name) => {
                 let Some(local) = self.lookup(name).cloned() else {
                     if self.env.globals.contains_key(name) {
-                        return Err(Diagnostic::new(
-                            span,
-                            format!("the global `{name}` cannot be assigned"),
-                        )
-                        .with_hint("change the object it holds instead"));
+                        return Err(Diagnostic::new(span, format!("the global `{name}` cannot be assigned"))
+                            .with_hint("change the object it holds instead"));
                     }
                     return Err(self.unknown_name(name, target.span));
                 };
                 self.assigned_value(target, operator, value, &local.ty, to, span)?;
-                self.emit(
-                    Op::Move {
-                        to: local.register,
-                        from: to,
-                    },
-                    span,
-                );
+                self.emit(Op::Move { to: local.register, from: to }, span);
                 self.known_calls.clear();
                 Ok(local.ty)
             }
             E::Index(array, index) => {
                 let (of, ty) = self.operand(array)?;
                 let Type::Array(element) = &ty else {
-                    return Err(Diagnostic::new(
-                        span,
-                        format!("{} is not an array", self.env.show(&ty)),
-                    ));
+                    return Err(Diagnostic::new(span, format!("{} is not an array", self.env.show(&ty))));
                 };
                 let at = self.register(span)?;
                 self.typed(index, &Type::Int, at)?;
@@ -495,28 +331,14 @@ impl Emitter<'_> {
                 self.emit(Op::ArraySet { of, at, from: to }, span);
                 Ok((**element).clone())
             }
-            E::Field {
-                target: object,
-                name,
-                ..
-            } => {
+            E::Field { target: object, name, .. } => {
                 let (of, ty) = self.operand(object)?;
                 let field = ty.class().and_then(|class| self.env.field(class, name));
                 let Some((field, field_type)) = field else {
-                    return Err(Diagnostic::new(
-                        span,
-                        format!("{} has no field `{name}`", self.env.show(&ty)),
-                    ));
+                    return Err(Diagnostic::new(span, format!("{} has no field `{name}`", self.env.show(&ty))));
                 };
                 self.assigned_value(target, operator, value, &field_type, to, span)?;
-                self.emit(
-                    Op::SetField {
-                        of,
-                        field: field as u8,
-                        from: to,
-                    },
-                    span,
-                );
+                self.emit(Op::SetField { of, field: field as u8, from: to }, span);
                 Ok(field_type)
             }
             _ => Err(Diagnostic::new(target.span, "this cannot be assigned")),
@@ -554,22 +376,9 @@ impl Emitter<'_> {
         if operator == B::Add && old.1.is_class(class::STRING) {
             let first = self.mark() as Register;
             let (left, right) = (self.register(span)?, self.register(span)?);
-            self.emit(
-                Op::Move {
-                    to: left,
-                    from: old.0,
-                },
-                span,
-            );
+            self.emit(Op::Move { to: left, from: old.0 }, span);
             self.value(value, right)?;
-            self.emit(
-                Op::Concat {
-                    to,
-                    first,
-                    count: 2,
-                },
-                span,
-            );
+            self.emit(Op::Concat { to, first, count: 2 }, span);
             return Ok(());
         }
         let (right, right_type) = self.operand(value)?;
@@ -608,10 +417,7 @@ impl Emitter<'_> {
     fn branch_value(&mut self, expression: &Expression, ty: &Type, to: Register) -> Compiled<()> {
         let from = self.value(expression, to)?;
         if from == Type::Void {
-            return Err(Diagnostic::new(
-                expression.span,
-                "this call returns nothing",
-            ));
+            return Err(Diagnostic::new(expression.span, "this call returns nothing"));
         }
         if ty.is_primitive() && from != *ty {
             self.convert(to, ty, expression.span);
@@ -645,10 +451,7 @@ impl Emitter<'_> {
             }
             return Ok(());
         }
-        Err(Diagnostic::new(
-            span,
-            format!("expected a boolean, found {}", self.env.show(ty)),
-        ))
+        Err(Diagnostic::new(span, format!("expected a boolean, found {}", self.env.show(ty))))
     }
 }
 

@@ -6,8 +6,7 @@ use crate::heap::Value;
 use crate::program::{Handler, Op, Register, Test};
 use crate::source::{Diagnostic, Span};
 use crate::syntax::ast::{
-    BinaryOperator, Catch, Expression, ExpressionKind as E, Statement, StatementKind as S,
-    SwitchGroup, TypeName,
+    BinaryOperator, Catch, Expression, ExpressionKind as E, Statement, StatementKind as S, SwitchGroup, TypeName,
 };
 use crate::types::{Type, class};
 
@@ -35,15 +34,8 @@ impl Emitter<'_> {
             }
             S::If(test, yes, no) => self.if_statement(test, yes, no.as_deref(), span)?,
             S::While(test, body) => self.loop_statement(None, Some(test), &[], body, true, span)?,
-            S::DoWhile(body, test) => {
-                self.loop_statement(None, Some(test), &[], body, false, span)?
-            }
-            S::For {
-                init,
-                test,
-                update,
-                body,
-            } => {
+            S::DoWhile(body, test) => self.loop_statement(None, Some(test), &[], body, false, span)?,
+            S::For { init, test, update, body } => {
                 self.push_scope();
                 let mark = self.mark();
                 for statement in init {
@@ -53,12 +45,7 @@ impl Emitter<'_> {
                 self.release(mark);
                 self.pop_scope();
             }
-            S::ForEach {
-                ty,
-                name,
-                items,
-                body,
-            } => self.for_each(None, ty, name, items, body, span)?,
+            S::ForEach { ty, name, items, body } => self.for_each(None, ty, name, items, body, span)?,
             S::Labelled(label, body) => self.labelled(label, body)?,
             S::Return(value) => self.return_statement(value.as_ref(), span)?,
             S::Break(label) => self.leave(label.as_deref(), true, span)?,
@@ -66,23 +53,13 @@ impl Emitter<'_> {
             S::Throw(value) => {
                 let mark = self.mark();
                 let (from, ty) = self.operand(value)?;
-                if !ty
-                    .class()
-                    .is_some_and(|class| self.env.classes.is_subclass(class, class::THROWABLE))
-                {
-                    return Err(Diagnostic::new(
-                        value.span,
-                        format!("{} cannot be thrown", self.env.show(&ty)),
-                    ));
+                if !ty.class().is_some_and(|class| self.env.classes.is_subclass(class, class::THROWABLE)) {
+                    return Err(Diagnostic::new(value.span, format!("{} cannot be thrown", self.env.show(&ty))));
                 }
                 self.emit(Op::Throw { from }, span);
                 self.release(mark);
             }
-            S::Try {
-                body,
-                catches,
-                finally,
-            } => self.try_statement(body, catches, finally.as_deref(), span)?,
+            S::Try { body, catches, finally } => self.try_statement(body, catches, finally.as_deref(), span)?,
             S::Switch { on, groups, arrows } => self.switch(on, groups, *arrows, span)?,
             S::Modify { target, calls } => {
                 if self.purpose != Purpose::Consequence {
@@ -102,15 +79,8 @@ impl Emitter<'_> {
         value: Option<&Expression>,
         span: Span,
     ) -> Compiled<()> {
-        if self
-            .scopes
-            .last()
-            .is_some_and(|scope| scope.contains_key(name))
-        {
-            return Err(Diagnostic::new(
-                span,
-                format!("the variable `{name}` is already declared here"),
-            ));
+        if self.scopes.last().is_some_and(|scope| scope.contains_key(name)) {
+            return Err(Diagnostic::new(span, format!("the variable `{name}` is already declared here")));
         }
         let inferred = ty.name == "var" && self.env.classes.find("var").is_none();
         let mut resolved = match (inferred, value) {
@@ -127,29 +97,13 @@ impl Emitter<'_> {
         let register = self.register(span)?;
         match value {
             Some(value) => self.typed(value, &resolved, register)?,
-            None => {
-                self.load_constant(super::expression::default_value(&resolved), register, span)?
-            }
+            None => self.load_constant(super::expression::default_value(&resolved), register, span)?,
         }
-        self.bind(
-            name,
-            super::emitter::Local {
-                register,
-                ty: resolved,
-                literal: None,
-                is_fact: false,
-            },
-        );
+        self.bind(name, super::emitter::Local { register, ty: resolved, literal: None, is_fact: false });
         Ok(())
     }
 
-    fn if_statement(
-        &mut self,
-        test: &Expression,
-        yes: &Statement,
-        no: Option<&Statement>,
-        span: Span,
-    ) -> Compiled<()> {
+    fn if_statement(&mut self, test: &Expression, yes: &Statement, no: Option<&Statement>, span: Span) -> Compiled<()> {
         let (otherwise, end) = (self.label(), self.label());
         self.push_scope();
         let mark = self.mark();
@@ -231,29 +185,18 @@ impl Emitter<'_> {
         let items_type = self.value(items, source)?;
         let element = match &items_type {
             Type::Array(element) => (**element).clone(),
-            Type::Class(class, _) if self.env.classes.is_subclass(*class, class::ITERABLE) => {
-                items_type.argument(0)
-            }
+            Type::Class(class, _) if self.env.classes.is_subclass(*class, class::ITERABLE) => items_type.argument(0),
             other => {
                 let message = format!("{} cannot be iterated over", self.env.show(other));
                 return Err(Diagnostic::new(items.span, message));
             }
         };
         let inferred = ty.name == "var" && self.env.classes.find("var").is_none();
-        let resolved = if inferred {
-            element.clone()
-        } else {
-            self.env.resolve(ty)?
-        };
+        let resolved = if inferred { element.clone() } else { self.env.resolve(ty)? };
         let variable = self.register(span)?;
         self.bind(
             name,
-            super::emitter::Local {
-                register: variable,
-                ty: resolved.clone(),
-                literal: None,
-                is_fact: false,
-            },
+            super::emitter::Local { register: variable, ty: resolved.clone(), literal: None, is_fact: false },
         );
         let (start, check, end) = (self.label(), self.label(), self.label());
         let (at, state) = (self.register(span)?, self.register(span)?);
@@ -261,65 +204,26 @@ impl Emitter<'_> {
         let is_array = matches!(items_type, Type::Array(_));
         if is_array {
             self.load_constant(Value::Integer(-1), at, span)?;
-            self.emit(
-                Op::ArrayLength {
-                    to: state,
-                    of: source,
-                },
-                span,
-            );
+            self.emit(Op::ArrayLength { to: state, of: source }, span);
         } else {
             self.native_by_name(class::ITERATOR, "over", &[Type::object()], source, at, span)?;
         }
         self.jump(check, span);
         self.place(start);
         if is_array {
-            self.emit(
-                Op::ArrayGet {
-                    to: variable,
-                    of: source,
-                    at,
-                },
-                span,
-            );
+            self.emit(Op::ArrayGet { to: variable, of: source, at }, span);
         } else {
-            self.native_by_name(
-                class::ITERATOR,
-                "step",
-                &[Type::object()],
-                at,
-                variable,
-                span,
-            )?;
+            self.native_by_name(class::ITERATOR, "step", &[Type::object()], at, variable, span)?;
         }
         let raw = matches!(&items_type, Type::Class(_, arguments) if arguments.is_empty());
-        let from = if raw && self.source_is_generic(items) {
-            dynamic()
-        } else {
-            element
-        };
+        let from = if raw && self.source_is_generic(items) { dynamic() } else { element };
         self.coerce(items, variable, &from, &resolved)?;
         self.statement(body)?;
         self.place(check);
         let target = self.target(start);
         if is_array {
-            self.emit(
-                Op::IntStep {
-                    to: at,
-                    left: at,
-                    by: 1,
-                },
-                span,
-            );
-            self.emit(
-                Op::JumpInt {
-                    test: Test::Less,
-                    left: at,
-                    right: state,
-                    target,
-                },
-                span,
-            );
+            self.emit(Op::IntStep { to: at, left: at, by: 1 }, span);
+            self.emit(Op::JumpInt { test: Test::Less, left: at, right: state, target }, span);
         } else {
             self.native_by_name(class::ITERATOR, "more", &[Type::object()], at, state, span)?;
             self.emit(Op::JumpIf { on: state, target }, span);
@@ -339,18 +243,9 @@ impl Emitter<'_> {
 
     fn labelled(&mut self, label: &str, body: &Statement) -> Compiled<()> {
         match &body.kind {
-            S::While(test, inner) => {
-                self.loop_statement(Some(label), Some(test), &[], inner, true, body.span)
-            }
-            S::DoWhile(inner, test) => {
-                self.loop_statement(Some(label), Some(test), &[], inner, false, body.span)
-            }
-            S::For {
-                init,
-                test,
-                update,
-                body: inner,
-            } => {
+            S::While(test, inner) => self.loop_statement(Some(label), Some(test), &[], inner, true, body.span),
+            S::DoWhile(inner, test) => self.loop_statement(Some(label), Some(test), &[], inner, false, body.span),
+            S::For { init, test, update, body: inner } => {
                 self.push_scope();
                 for statement in init {
                     self.statement(statement)?;
@@ -359,22 +254,14 @@ impl Emitter<'_> {
                 self.pop_scope();
                 Ok(())
             }
-            S::ForEach {
-                ty,
-                name,
-                items,
-                body: inner,
-            } => self.for_each(Some(label), ty, name, items, inner, body.span),
+            S::ForEach { ty, name, items, body: inner } => {
+                self.for_each(Some(label), ty, name, items, inner, body.span)
+            }
             _ => {
                 let end = self.label();
                 let finally_depth = self.protected.len();
                 let label = Some(label.to_owned());
-                self.enclosing.push(Enclosing {
-                    label,
-                    on_break: end,
-                    on_continue: None,
-                    finally_depth,
-                });
+                self.enclosing.push(Enclosing { label, on_break: end, on_continue: None, finally_depth });
                 self.statement(body)?;
                 self.enclosing.pop();
                 self.place(end);
@@ -386,25 +273,15 @@ impl Emitter<'_> {
     /// `break` and `continue`, through the `finally` blocks between here and there.
     fn leave(&mut self, label: Option<&str>, breaks: bool, span: Span) -> Compiled<()> {
         let floor = self.inlined.last().map_or(0, |inlined| inlined.enclosing);
-        let found = self.enclosing[floor..]
-            .iter()
-            .rev()
-            .find(|enclosing| match label {
-                Some(label) => enclosing.label.as_deref() == Some(label),
-                None => enclosing.label.is_none() && breaks || enclosing.on_continue.is_some(),
-            });
+        let found = self.enclosing[floor..].iter().rev().find(|enclosing| match label {
+            Some(label) => enclosing.label.as_deref() == Some(label),
+            None => enclosing.label.is_none() && breaks || enclosing.on_continue.is_some(),
+        });
         let Some(found) = found else {
             let word = if breaks { "break" } else { "continue" };
-            return Err(Diagnostic::new(
-                span,
-                format!("there is nothing to `{word}` here"),
-            ));
+            return Err(Diagnostic::new(span, format!("there is nothing to `{word}` here")));
         };
-        let target = if breaks {
-            Some(found.on_break)
-        } else {
-            found.on_continue
-        };
+        let target = if breaks { Some(found.on_break) } else { found.on_continue };
         let Some(target) = target else {
             return Err(Diagnostic::new(span, "only loops can be continued"));
         };
@@ -441,11 +318,7 @@ impl Emitter<'_> {
     fn return_statement(&mut self, value: Option<&Expression>, span: Span) -> Compiled<()> {
         let mark = self.mark();
         let (result, returns, depth) = match self.inlined.last() {
-            Some(inlined) => (
-                Some(inlined.result),
-                inlined.returns.clone(),
-                inlined.finally_depth,
-            ),
+            Some(inlined) => (Some(inlined.result), inlined.returns.clone(), inlined.finally_depth),
             None => (None, self.returns.clone(), 0),
         };
         let register = match (value, &returns) {
@@ -468,13 +341,7 @@ impl Emitter<'_> {
         match (result, self.inlined.last().map(|inlined| inlined.end)) {
             (Some(result), Some(end)) => {
                 if result != register && value.is_some() {
-                    self.emit(
-                        Op::Move {
-                            to: result,
-                            from: register,
-                        },
-                        span,
-                    );
+                    self.emit(Op::Move { to: result, from: register }, span);
                 }
                 self.jump(end, span);
             }
@@ -500,11 +367,7 @@ impl Emitter<'_> {
         let exception = self.register(span)?;
         if let Some(finally) = finally {
             let start = self.position();
-            self.protected.push(Protected {
-                finally: finally.to_vec(),
-                ranges: Vec::new(),
-                start,
-            });
+            self.protected.push(Protected { finally: finally.to_vec(), ranges: Vec::new(), start });
         }
         let start = self.position();
         self.scoped(body)?;
@@ -515,40 +378,20 @@ impl Emitter<'_> {
             let mut classes = Vec::new();
             for name in &catch.types {
                 match self.env.resolve(name)? {
-                    Type::Class(class, _)
-                        if self.env.classes.is_subclass(class, class::THROWABLE) =>
-                    {
+                    Type::Class(class, _) if self.env.classes.is_subclass(class, class::THROWABLE) => {
                         classes.push(class)
                     }
                     _ => {
-                        return Err(Diagnostic::new(
-                            name.span,
-                            format!("`{}` is not an exception", name.name),
-                        ));
+                        return Err(Diagnostic::new(name.span, format!("`{}` is not an exception", name.name)));
                     }
                 }
             }
-            let ty = if classes.len() == 1 {
-                Type::of(classes[0])
-            } else {
-                Type::of(class::THROWABLE)
-            };
+            let ty = if classes.len() == 1 { Type::of(classes[0]) } else { Type::of(class::THROWABLE) };
             self.place(target);
             let target = self.target(target);
-            self.handlers.push(Handler {
-                start,
-                end: body_end,
-                target,
-                register: exception,
-                classes,
-            });
+            self.handlers.push(Handler { start, end: body_end, target, register: exception, classes });
             self.push_scope();
-            let local = super::emitter::Local {
-                register: exception,
-                ty,
-                literal: None,
-                is_fact: false,
-            };
+            let local = super::emitter::Local { register: exception, ty, literal: None, is_fact: false };
             self.bind(&catch.name, local);
             self.scoped(&catch.body)?;
             self.pop_scope();
@@ -565,13 +408,7 @@ impl Emitter<'_> {
             let target = self.target(target);
             for (start, end) in protected.ranges {
                 if start < end {
-                    self.handlers.push(Handler {
-                        start,
-                        end,
-                        target,
-                        register: exception,
-                        classes: Vec::new(),
-                    });
+                    self.handlers.push(Handler { start, end, target, register: exception, classes: Vec::new() });
                 }
             }
             self.scoped(finally)?;
@@ -596,19 +433,11 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn switch(
-        &mut self,
-        on: &Expression,
-        groups: &[SwitchGroup],
-        arrows: bool,
-        span: Span,
-    ) -> Compiled<()> {
+    fn switch(&mut self, on: &Expression, groups: &[SwitchGroup], arrows: bool, span: Span) -> Compiled<()> {
         let mark = self.mark();
         let subject = self.register(span)?;
         let ty = self.value(on, subject)?;
-        let is_enum = ty
-            .class()
-            .is_some_and(|class| self.env.classes.get(class).is_enum);
+        let is_enum = ty.class().is_some_and(|class| self.env.classes.get(class).is_enum);
         let kind = match ty.unboxed() {
             Some(unboxed) if unboxed.rank().is_some_and(|rank| rank <= 4) => {
                 self.convert(subject, &Type::Int, span);
@@ -619,10 +448,7 @@ impl Emitter<'_> {
                 ty.clone()
             }
             _ => {
-                return Err(Diagnostic::new(
-                    on.span,
-                    format!("`switch` does not work on {}", self.env.show(&ty)),
-                ));
+                return Err(Diagnostic::new(on.span, format!("`switch` does not work on {}", self.env.show(&ty))));
             }
         };
         let end = self.label();
@@ -635,12 +461,7 @@ impl Emitter<'_> {
         let default = groups.iter().position(|group| group.default);
         self.jump(default.map_or(end, |index| labels[index]), span);
         let finally_depth = self.protected.len();
-        self.enclosing.push(Enclosing {
-            label: None,
-            on_break: end,
-            on_continue: None,
-            finally_depth,
-        });
+        self.enclosing.push(Enclosing { label: None, on_break: end, on_continue: None, finally_depth });
         self.push_scope();
         for (group, label) in groups.iter().zip(&labels) {
             self.place(*label);
@@ -675,21 +496,12 @@ impl Emitter<'_> {
             if ty != Type::Int {
                 self.convert(value, &Type::Int, span);
             }
-            self.emit(
-                Op::JumpInt {
-                    test: Test::Equal,
-                    left: subject,
-                    right: value,
-                    target,
-                },
-                span,
-            );
+            self.emit(Op::JumpInt { test: Test::Equal, left: subject, right: value, target }, span);
         } else {
             match (&case.kind, kind) {
                 (E::Name(name), Type::Class(class, _)) if is_enum => {
                     let constants = &self.env.classes.get(*class).constants;
-                    let Some(ordinal) = constants.iter().position(|constant| **constant == **name)
-                    else {
+                    let Some(ordinal) = constants.iter().position(|constant| **constant == **name) else {
                         return Err(Diagnostic::new(span, format!("unknown constant `{name}`")));
                     };
                     self.enum_constant(*class, ordinal, value, span)?;
@@ -698,15 +510,7 @@ impl Emitter<'_> {
             }
             let to = self.register(span)?;
             let which = crate::program::Intrinsic::Equals;
-            self.emit(
-                Op::Intrinsic {
-                    which,
-                    to,
-                    first: subject,
-                    second: value,
-                },
-                span,
-            );
+            self.emit(Op::Intrinsic { which, to, first: subject, second: value }, span);
             self.emit(Op::JumpIf { on: to, target }, span);
         }
         self.release(mark);
@@ -716,9 +520,6 @@ impl Emitter<'_> {
     /// A comparison of two expressions made by the compiler itself.
     pub(crate) fn equal_test(left: Expression, right: Expression) -> Expression {
         let span = left.span;
-        Expression {
-            kind: E::Binary(BinaryOperator::Equal, Box::new(left), Box::new(right)),
-            span,
-        }
+        Expression { kind: E::Binary(BinaryOperator::Equal, Box::new(left), Box::new(right)), span }
     }
 }

@@ -126,20 +126,10 @@ impl Heap {
             Other::Period(years, months, days) => {
                 write!(out, "{}", period_text(*years, *months, *days))
             }
-            Other::Instant {
-                milliseconds,
-                is_date,
-            } => write!(out, "{}", instant_text(*milliseconds, *is_date)),
+            Other::Instant { milliseconds, is_date } => write!(out, "{}", instant_text(*milliseconds, *is_date)),
             Other::Constant { class, ordinal } => {
                 let class = &self.classes[*class as usize];
-                write!(
-                    out,
-                    "{}",
-                    class
-                        .constants
-                        .get(*ordinal as usize)
-                        .map_or("", |name| name)
-                )
+                write!(out, "{}", class.constants.get(*ordinal as usize).map_or("", |name| name))
             }
             Other::Throwable(throwable) => {
                 out.extend(self.classes[throwable.class as usize].name.bytes());
@@ -172,11 +162,7 @@ impl Heap {
                 self.display_nested(*value, out, depth + 1);
                 Ok(())
             }
-            _ => write!(
-                out,
-                "{}@{other:x}",
-                self.class_name(Value::Other(other)).full
-            ),
+            _ => write!(out, "{}@{other:x}", self.class_name(Value::Other(other)).full),
         };
     }
 
@@ -202,10 +188,7 @@ impl Heap {
         let (simple, full) = match value {
             Value::Array(list) => {
                 let code = self.array_code(list);
-                return ClassName {
-                    simple: format!("{code}[]").into(),
-                    full: code.into(),
-                };
+                return ClassName { simple: format!("{code}[]").into(), full: code.into() };
             }
             _ => (class.simple.clone(), class.name.clone()),
         };
@@ -311,11 +294,7 @@ fn duration_text(duration: jiff::SignedDuration) -> String {
         text += &format!("{minutes}M");
     }
     if seconds != 0 || nanoseconds != 0 {
-        let sign = if seconds == 0 && nanoseconds < 0 {
-            "-"
-        } else {
-            ""
-        };
+        let sign = if seconds == 0 && nanoseconds < 0 { "-" } else { "" };
         text += &format!("{sign}{seconds}");
         if nanoseconds != 0 {
             let digits = format!("{:09}", nanoseconds.abs());
@@ -333,11 +312,7 @@ fn period_text(years: i32, months: i32, days: i32) -> String {
             text += &format!("{amount}{unit}");
         }
     }
-    if text.len() == 1 {
-        "P0D".to_owned()
-    } else {
-        text
-    }
+    if text.len() == 1 { "P0D".to_owned() } else { text }
 }
 
 fn instant_text(milliseconds: i64, is_date: bool) -> String {

@@ -13,9 +13,7 @@ impl Heap {
             return true;
         }
         match (left, right) {
-            (Value::String(a), Value::String(b)) => {
-                a.length == b.length && self.bytes(a) == self.bytes(b)
-            }
+            (Value::String(a), Value::String(b)) => a.length == b.length && self.bytes(a) == self.bytes(b),
             // Double.equals takes NaN as equal to itself; that is the bits' business above.
             (Value::Double(a), Value::Double(b)) => a.is_nan() && b.is_nan(),
             (Value::List(a), Value::List(b)) => {
@@ -25,15 +23,11 @@ impl Heap {
             (Value::Map(a), Value::Map(b)) => {
                 let entries = &self.map(a).entries;
                 entries.len() == self.map(b).entries.len()
-                    && entries.iter().all(|e| {
-                        self.map_get(b, e.key)
-                            .is_some_and(|v| self.equal(e.value, v))
-                    })
+                    && entries.iter().all(|e| self.map_get(b, e.key).is_some_and(|v| self.equal(e.value, v)))
             }
             (Value::Set(a), Value::Set(b)) => {
                 let entries = &self.map(a).entries;
-                entries.len() == self.map(b).entries.len()
-                    && entries.iter().all(|e| self.map_find(b, e.key).is_some())
+                entries.len() == self.map(b).entries.len() && entries.iter().all(|e| self.map_find(b, e.key).is_some())
             }
             (Value::Instance(a), Value::Instance(b)) => self.equal_instances(a, b),
             (Value::Other(a), Value::Other(b)) => self.equal_others(self.other(a), self.other(b)),
@@ -47,10 +41,7 @@ impl Heap {
         let fields = &self.classes[left.class as usize].fields;
         left.class == right.class
             && fields.iter().any(|field| field.key)
-            && fields
-                .iter()
-                .enumerate()
-                .all(|(i, f)| !f.key || self.equal(left.fields[i], right.fields[i]))
+            && fields.iter().enumerate().all(|(i, f)| !f.key || self.equal(left.fields[i], right.fields[i]))
     }
 
     fn equal_others(&self, left: &Other, right: &Other) -> bool {
@@ -62,34 +53,13 @@ impl Heap {
             (Other::Time(a), Other::Time(b)) => a == b,
             (Other::Duration(a), Other::Duration(b)) => a == b,
             (Other::Period(a, b, c), Other::Period(d, e, f)) => (a, b, c) == (d, e, f),
-            (
-                Other::Instant {
-                    milliseconds: a,
-                    is_date: b,
-                },
-                Other::Instant {
-                    milliseconds: c,
-                    is_date: d,
-                },
-            ) => (a, b) == (c, d),
-            (
-                Other::Constant {
-                    class: a,
-                    ordinal: b,
-                },
-                Other::Constant {
-                    class: c,
-                    ordinal: d,
-                },
-            ) => (a, b) == (c, d),
-            (
-                Other::Entry {
-                    key: a, value: b, ..
-                },
-                Other::Entry {
-                    key: c, value: d, ..
-                },
-            ) => self.equal(*a, *c) && self.equal(*b, *d),
+            (Other::Instant { milliseconds: a, is_date: b }, Other::Instant { milliseconds: c, is_date: d }) => {
+                (a, b) == (c, d)
+            }
+            (Other::Constant { class: a, ordinal: b }, Other::Constant { class: c, ordinal: d }) => (a, b) == (c, d),
+            (Other::Entry { key: a, value: b, .. }, Other::Entry { key: c, value: d, .. }) => {
+                self.equal(*a, *c) && self.equal(*b, *d)
+            }
             (Other::Class(a), Other::Class(b)) => a == b,
             (Other::Optional(a), Other::Optional(b)) => self.equal(*a, *b),
             _ => false,
@@ -120,37 +90,26 @@ impl Heap {
                     v.to_bits() as i32
                 }
             }
-            Value::Double(v) => fold(if v.is_nan() {
-                0x7ff8_0000_0000_0000
-            } else {
-                v.to_bits() as i64
-            }),
+            Value::Double(v) => fold(if v.is_nan() { 0x7ff8_0000_0000_0000 } else { v.to_bits() as i64 }),
             Value::String(text) => crate::text::hash(self.bytes(text)),
-            Value::List(list) => self.list(list).items.iter().fold(1, |h: i32, item| {
-                h.wrapping_mul(31).wrapping_add(self.hash(*item))
-            }),
+            Value::List(list) => {
+                self.list(list).items.iter().fold(1, |h: i32, item| h.wrapping_mul(31).wrapping_add(self.hash(*item)))
+            }
             Value::Array(list) => list as i32,
-            Value::Set(set) => self
-                .map(set)
-                .entries
-                .iter()
-                .fold(0, |h: i32, entry| h.wrapping_add(self.hash(entry.key))),
-            Value::Map(map) => self.map(map).entries.iter().fold(0, |h: i32, e| {
-                h.wrapping_add(self.hash(e.key) ^ self.hash(e.value))
-            }),
+            Value::Set(set) => {
+                self.map(set).entries.iter().fold(0, |h: i32, entry| h.wrapping_add(self.hash(entry.key)))
+            }
+            Value::Map(map) => {
+                self.map(map).entries.iter().fold(0, |h: i32, e| h.wrapping_add(self.hash(e.key) ^ self.hash(e.value)))
+            }
             Value::Instance(instance) => {
                 let data = self.instance(instance);
                 let fields = &self.classes[data.class as usize].fields;
                 if fields.iter().all(|field| !field.key) {
                     return instance as i32;
                 }
-                let keys = fields
-                    .iter()
-                    .zip(&data.fields)
-                    .filter(|(field, _)| field.key);
-                keys.fold(1, |h: i32, (_, value)| {
-                    h.wrapping_mul(31).wrapping_add(self.hash(*value))
-                })
+                let keys = fields.iter().zip(&data.fields).filter(|(field, _)| field.key);
+                keys.fold(1, |h: i32, (_, value)| h.wrapping_mul(31).wrapping_add(self.hash(*value)))
             }
             Value::Other(other) => self.hash_other(other),
         }
@@ -162,13 +121,10 @@ impl Heap {
             Other::BigInteger(integer) => crate::decimal::integer_hash(integer),
             Other::Date(date) => {
                 let year = i32::from(date.year());
-                (year & !0x7ff)
-                    ^ ((year << 11) + (i32::from(date.month()) << 6) + i32::from(date.day()))
+                (year & !0x7ff) ^ ((year << 11) + (i32::from(date.month()) << 6) + i32::from(date.day()))
             }
             Other::Entry { key, value, .. } => self.hash(*key) ^ self.hash(*value),
-            Other::Instant { milliseconds, .. } => {
-                (milliseconds ^ (*milliseconds as u64 >> 32) as i64) as i32
-            }
+            Other::Instant { milliseconds, .. } => (milliseconds ^ (*milliseconds as u64 >> 32) as i64) as i32,
             Other::Optional(value) => self.hash(*value),
             Other::Constant { ordinal, .. } => i32::from(*ordinal),
             Other::Class(name) => crate::text::hash(name.full.as_bytes()),
@@ -180,9 +136,7 @@ impl Heap {
     pub(crate) fn compare(&self, left: Value, right: Value) -> Option<i32> {
         let sign = |order: Ordering| order as i32;
         Some(match (left, right) {
-            (Value::String(a), Value::String(b)) => {
-                crate::text::compare(self.bytes(a), self.bytes(b))
-            }
+            (Value::String(a), Value::String(b)) => crate::text::compare(self.bytes(a), self.bytes(b)),
             (Value::Boolean(a), Value::Boolean(b)) => sign(a.cmp(&b)),
             (Value::Character(a), Value::Character(b)) => i32::from(a) - i32::from(b),
             (Value::Byte(a), Value::Byte(b)) => i32::from(a) - i32::from(b),
@@ -203,31 +157,16 @@ impl Heap {
                 (Other::Decimal(a), Other::Decimal(b)) => sign(a.order(b)),
                 (Other::BigInteger(a), Other::BigInteger(b)) => sign(a.cmp(b)),
                 (Other::Date(a), Other::Date(b)) => compare_dates(*a, *b),
-                (Other::DateTime(a), Other::DateTime(b)) => match compare_dates(a.date(), b.date())
-                {
+                (Other::DateTime(a), Other::DateTime(b)) => match compare_dates(a.date(), b.date()) {
                     0 => sign(a.cmp(b)),
                     days => days,
                 },
                 (Other::Time(a), Other::Time(b)) => sign(a.cmp(b)),
                 (Other::Duration(a), Other::Duration(b)) => sign(a.cmp(b)),
-                (
-                    Other::Instant {
-                        milliseconds: a, ..
-                    },
-                    Other::Instant {
-                        milliseconds: b, ..
-                    },
-                ) => sign(a.cmp(b)),
-                (
-                    Other::Constant {
-                        class: a,
-                        ordinal: b,
-                    },
-                    Other::Constant {
-                        class: c,
-                        ordinal: d,
-                    },
-                ) if a == c => i32::from(*b) - i32::from(*d),
+                (Other::Instant { milliseconds: a, .. }, Other::Instant { milliseconds: b, .. }) => sign(a.cmp(b)),
+                (Other::Constant { class: a, ordinal: b }, Other::Constant { class: c, ordinal: d }) if a == c => {
+                    i32::from(*b) - i32::from(*d)
+                }
                 _ => return None,
             },
             _ => return None,

@@ -81,11 +81,7 @@ pub(crate) fn buckets_for(capacity: i32) -> u32 {
 
 /// The bucket count of a `HashMap` copied from `size` entries.
 pub(crate) fn buckets_for_copy(size: usize) -> u32 {
-    if size == 0 {
-        0
-    } else {
-        buckets_for((size as f32 / 0.75 + 1.0) as i32)
-    }
+    if size == 0 { 0 } else { buckets_for((size as f32 / 0.75 + 1.0) as i32) }
 }
 
 /// The bucket count of a `HashSet` made from a collection of `size` elements.

@@ -69,10 +69,7 @@ struct Pool<T> {
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            live: 0,
-        }
+        Self { items: Vec::new(), live: 0 }
     }
 }
 
@@ -103,10 +100,7 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
-    pub(crate) fn new(
-        constants: Arc<Constants>,
-        classes: Arc<Vec<crate::types::ClassInfo>>,
-    ) -> Self {
+    pub(crate) fn new(constants: Arc<Constants>, classes: Arc<Vec<crate::types::ClassInfo>>) -> Self {
         let text = constants.text.clone();
         Self {
             constants_end: text.len(),
@@ -179,10 +173,7 @@ impl Heap {
 
     /// Builds a string in place at the end of the text.
     pub(crate) fn build(&mut self, write: impl FnOnce(&mut TextWriter<'_>)) -> Value {
-        let mut writer = TextWriter {
-            start: self.text.len(),
-            heap: self,
-        };
+        let mut writer = TextWriter { start: self.text.len(), heap: self };
         write(&mut writer);
         let start = writer.start;
         Value::String(Text::new(start, &self.text[start..]))
@@ -199,12 +190,10 @@ impl Heap {
     /// A string key as its canonical text where there is one; other keys as they are.
     fn canonical(&self, key: Value) -> Value {
         match key {
-            Value::String(text) if !self.is_constant(text) => {
-                match self.constants.symbols.get(self.bytes(text)) {
-                    Some(found) => Value::String(*found),
-                    None => key,
-                }
-            }
+            Value::String(text) if !self.is_constant(text) => match self.constants.symbols.get(self.bytes(text)) {
+                Some(found) => Value::String(*found),
+                None => key,
+            },
             _ => key,
         }
     }
@@ -222,21 +211,13 @@ impl Heap {
     }
 
     /// A list value with these items.
-    pub(crate) fn list_of(
-        &mut self,
-        kind: ListKind,
-        items: impl IntoIterator<Item = Value>,
-    ) -> Value {
+    pub(crate) fn list_of(&mut self, kind: ListKind, items: impl IntoIterator<Item = Value>) -> Value {
         let list = self.new_list(kind);
         self.list_mut(list).items.extend(items);
         Value::List(list)
     }
 
-    pub(crate) fn new_array(
-        &mut self,
-        kind: ListKind,
-        items: impl IntoIterator<Item = Value>,
-    ) -> Value {
+    pub(crate) fn new_array(&mut self, kind: ListKind, items: impl IntoIterator<Item = Value>) -> Value {
         let list = self.new_list(kind);
         self.list_mut(list).items.extend(items);
         Value::Array(list)
@@ -341,10 +322,7 @@ impl Heap {
         let data = self.map(map);
         let key = self.canonical(key);
         if data.order == Order::Tree {
-            return data
-                .entries
-                .binary_search_by(|entry| self.natural_order(entry.key, key))
-                .ok();
+            return data.entries.binary_search_by(|entry| self.natural_order(entry.key, key)).ok();
         }
         if let Value::String(text) = key {
             if self.is_constant(text) {
@@ -352,37 +330,25 @@ impl Heap {
                     return None;
                 }
                 if data.index.is_none() {
-                    return data
-                        .entries
-                        .iter()
-                        .position(|e| matches!(e.key, Value::String(t) if t == text));
+                    return data.entries.iter().position(|e| matches!(e.key, Value::String(t) if t == text));
                 }
             }
         }
         if let Some(index) = &data.index {
             let found = index.get(&self.hash(key))?;
-            return found
-                .iter()
-                .map(|at| *at as usize)
-                .find(|at| self.equal(data.entries[*at].key, key));
+            return found.iter().map(|at| *at as usize).find(|at| self.equal(data.entries[*at].key, key));
         }
-        data.entries
-            .iter()
-            .position(|entry| self.equal(entry.key, key))
+        data.entries.iter().position(|entry| self.equal(entry.key, key))
     }
 
     pub(crate) fn map_get(&self, map: u32, key: Value) -> Option<Value> {
-        self.map_find(map, key)
-            .map(|at| self.map(map).entries[at].value)
+        self.map_find(map, key).map(|at| self.map(map).entries[at].value)
     }
 
     /// Puts, and returns what stood there before.
     pub(crate) fn map_put(&mut self, map: u32, key: Value, value: Value) -> Option<Value> {
         if let Some(at) = self.map_find(map, key) {
-            return Some(std::mem::replace(
-                &mut self.map_mut(map).entries[at].value,
-                value,
-            ));
+            return Some(std::mem::replace(&mut self.map_mut(map).entries[at].value, value));
         }
         self.map_append(map, key, value);
         None
@@ -392,16 +358,9 @@ impl Heap {
     pub(crate) fn map_put_text(&mut self, map: u32, key: Text, value: Value) {
         let constant = self.is_constant(key);
         let data = &mut self.maps.items[map as usize];
-        if constant
-            && data.present & Self::bit(key) == 0
-            && data.index.is_none()
-            && data.entries.len() < map::SCANNED
-        {
+        if constant && data.present & Self::bit(key) == 0 && data.index.is_none() && data.entries.len() < map::SCANNED {
             data.present |= Self::bit(key);
-            data.entries.push(Entry {
-                key: Value::String(key),
-                value,
-            });
+            data.entries.push(Entry { key: Value::String(key), value });
             data.changes = data.changes.wrapping_add(1);
             return;
         }
@@ -417,17 +376,10 @@ impl Heap {
         };
         let data = self.map(map);
         let at = match data.order {
-            Order::Tree => data
-                .entries
-                .binary_search_by(|e| self.natural_order(e.key, key))
-                .unwrap_or_else(|at| at),
+            Order::Tree => data.entries.binary_search_by(|e| self.natural_order(e.key, key)).unwrap_or_else(|at| at),
             _ => data.entries.len(),
         };
-        let hash = if data.index.is_some() {
-            self.hash(key)
-        } else {
-            0
-        };
+        let hash = if data.index.is_some() { self.hash(key) } else { 0 };
         let data = self.map_mut(map);
         data.present |= bit;
         data.entries.insert(at, Entry { key, value });
@@ -443,10 +395,7 @@ impl Heap {
     fn reindex(&mut self, map: u32) {
         let mut index = HashMap::<i32, Vec<u32>>::new();
         for (at, entry) in self.map(map).entries.iter().enumerate() {
-            index
-                .entry(self.hash(entry.key))
-                .or_default()
-                .push(at as u32);
+            index.entry(self.hash(entry.key)).or_default().push(at as u32);
         }
         self.map_mut(map).index = Some(index);
     }
@@ -472,11 +421,7 @@ impl Heap {
     pub(crate) fn elements(&self, value: Value) -> Option<Vec<Value>> {
         Some(match value {
             Value::List(list) | Value::Array(list) => self.list(list).items.clone(),
-            Value::Set(set) => self
-                .iterate(set)
-                .into_iter()
-                .map(|entry| entry.key)
-                .collect(),
+            Value::Set(set) => self.iterate(set).into_iter().map(|entry| entry.key).collect(),
             _ => return None,
         })
     }
@@ -519,9 +464,7 @@ impl TextWriter<'_> {
         match value {
             Value::String(text) if text.is_ascii() => {
                 let start = text.offset as usize;
-                self.heap
-                    .text
-                    .extend_from_within(start..start + text.bytes_len());
+                self.heap.text.extend_from_within(start..start + text.bytes_len());
             }
             _ => {
                 let mut text = Vec::new();

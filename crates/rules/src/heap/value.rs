@@ -53,10 +53,7 @@ const NOT_ASCII: u32 = 1 << 31;
 impl Text {
     pub(super) fn new(offset: usize, bytes: &[u8]) -> Self {
         let flag = if bytes.is_ascii() { 0 } else { NOT_ASCII };
-        Self {
-            offset: offset as u32,
-            length: bytes.len() as u32 | flag,
-        }
+        Self { offset: offset as u32, length: bytes.len() as u32 | flag }
     }
 
     pub(crate) fn bytes_len(self) -> usize {
@@ -74,10 +71,7 @@ impl Text {
 
     /// The part of an ASCII text.
     pub(crate) fn slice_ascii(self, start: usize, end: usize) -> Self {
-        Self {
-            offset: self.offset + start as u32,
-            length: (end - start) as u32,
-        }
+        Self { offset: self.offset + start as u32, length: (end - start) as u32 }
     }
 }
 

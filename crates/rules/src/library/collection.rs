@@ -15,20 +15,12 @@ pub(super) fn register(table: &mut Table) {
 
 fn register_collection(table: &mut Table) {
     let c = class::COLLECTION;
-    table.add(c, "int size()", |m, a| {
-        Ok(Value::Integer(size(m, a[0]) as i32))
-    });
-    table.add(c, "boolean isEmpty()", |m, a| {
-        Ok(Value::Boolean(size(m, a[0]) == 0))
-    });
-    table.add(c, "boolean contains(Object)", |m, a| {
-        Ok(Value::Boolean(contains(m, a[0], a[1])))
-    });
+    table.add(c, "int size()", |m, a| Ok(Value::Integer(size(m, a[0]) as i32)));
+    table.add(c, "boolean isEmpty()", |m, a| Ok(Value::Boolean(size(m, a[0]) == 0)));
+    table.add(c, "boolean contains(Object)", |m, a| Ok(Value::Boolean(contains(m, a[0], a[1]))));
     table.add(c, "boolean containsAll(Collection)", |m, a| {
         let all = items(m, a[1])?;
-        Ok(Value::Boolean(
-            all.into_iter().all(|item| contains(m, a[0], item)),
-        ))
+        Ok(Value::Boolean(all.into_iter().all(|item| contains(m, a[0], item))))
     });
     table.add(c, "boolean add(Object)", |m, a| add(m, a[0], a[1]));
     table.add(c, "boolean addAll(Collection)", |m, a| {
@@ -41,27 +33,20 @@ fn register_collection(table: &mut Table) {
     table.add(c, "boolean remove(Object)", |m, a| remove(m, a[0], a[1]));
     table.add(c, "boolean removeAll(Collection)", |m, a| {
         let gone = items(m, a[1])?;
-        retain(m, a[0], |m, item| {
-            Ok(!gone.iter().any(|other| m.heap.equal(*other, item)))
-        })
+        retain(m, a[0], |m, item| Ok(!gone.iter().any(|other| m.heap.equal(*other, item))))
     });
     table.add(c, "boolean retainAll(Collection)", |m, a| {
         let kept = items(m, a[1])?;
-        retain(m, a[0], |m, item| {
-            Ok(kept.iter().any(|other| m.heap.equal(*other, item)))
-        })
+        retain(m, a[0], |m, item| Ok(kept.iter().any(|other| m.heap.equal(*other, item))))
     });
     table.add(c, "boolean removeIf(Function<T0>)", |m, a| {
         let test = a[1];
-        retain(m, a[0], |m, item| {
-            Ok(!matches!(m.call(test, &[item])?, Value::Boolean(true)))
-        })
+        retain(m, a[0], |m, item| Ok(!matches!(m.call(test, &[item])?, Value::Boolean(true))))
     });
     table.add(c, "void clear()", clear);
     table.add(c, "Object[] toArray()", |m, a| {
         let all = items(m, a[0])?;
-        Ok(m.heap
-            .new_array(ListKind::Array(crate::heap::ArrayKind::Object), all))
+        Ok(m.heap.new_array(ListKind::Array(crate::heap::ArrayKind::Object), all))
     });
     table.add(c, "A0[] toArray(Object[])", |m, a| {
         let all = items(m, a[0])?;
@@ -84,19 +69,13 @@ fn register_list(table: &mut Table) {
         if m.heap.list(list).kind == ListKind::Frozen {
             return Err(unsupported(m));
         }
-        Ok(std::mem::replace(
-            &mut m.heap.list_mut(list).items[at],
-            a[2],
-        ))
+        Ok(std::mem::replace(&mut m.heap.list_mut(list).items[at], a[2]))
     });
     table.add(c, "void add(int, Object)", |m, a| {
         let list = open_list(m, a[0])?;
         let (at, length) = (int(a[1]), m.heap.list(list).items.len());
         if at < 0 || at as usize > length {
-            return Err(m.exception(
-                class::INDEX_OUT_OF_BOUNDS,
-                Some(&format!("Index: {at}, Size: {length}")),
-            ));
+            return Err(m.exception(class::INDEX_OUT_OF_BOUNDS, Some(&format!("Index: {at}, Size: {length}"))));
         }
         let data = m.heap.list_mut(list);
         data.items.insert(at as usize, a[2]);
@@ -110,12 +89,8 @@ fn register_list(table: &mut Table) {
         data.changes += 1;
         Ok(data.items.remove(at))
     });
-    table.add(c, "int indexOf(Object)", |m, a| {
-        Ok(position(m, a[0], a[1], false))
-    });
-    table.add(c, "int lastIndexOf(Object)", |m, a| {
-        Ok(position(m, a[0], a[1], true))
-    });
+    table.add(c, "int indexOf(Object)", |m, a| Ok(position(m, a[0], a[1], false)));
+    table.add(c, "int lastIndexOf(Object)", |m, a| Ok(position(m, a[0], a[1], true)));
     table.add(c, "List<T0> subList(int, int)", |m, a| {
         let all = items(m, a[0])?;
         let (start, end) = (int(a[1]), int(a[2]));
@@ -127,19 +102,13 @@ fn register_list(table: &mut Table) {
             } else {
                 format!("fromIndex({start}) > toIndex({end})")
             };
-            let class = if start > end && start >= 0 {
-                class::ILLEGAL_ARGUMENT
-            } else {
-                class::INDEX_OUT_OF_BOUNDS
-            };
+            let class = if start > end && start >= 0 { class::ILLEGAL_ARGUMENT } else { class::INDEX_OUT_OF_BOUNDS };
             return Err(m.exception(class, Some(&message)));
         }
         // A copy: writing through a view is refused rather than lost.
         Ok(m.frozen_list(all[start as usize..end as usize].iter().copied()))
     });
-    table.add(c, "void sort(Comparator<T0,T0>)", |m, a| {
-        sort(m, a[0], a[1])
-    });
+    table.add(c, "void sort(Comparator<T0,T0>)", |m, a| sort(m, a[0], a[1]));
     table.add(c, "void replaceAll(Function<T0>)", |m, a| {
         let list = open_list(m, a[0])?;
         for at in 0..m.heap.list(list).items.len() {
@@ -160,11 +129,7 @@ fn register_list(table: &mut Table) {
         let all = items(m, a[0])?;
         Ok(m.frozen_list(all))
     });
-    for (class, linked) in [
-        (class::ARRAY_LIST, false),
-        (class::VECTOR, false),
-        (class::LINKED_LIST, true),
-    ] {
+    for (class, linked) in [(class::ARRAY_LIST, false), (class::VECTOR, false), (class::LINKED_LIST, true)] {
         let none: super::Native = if linked {
             |m, _| Ok(m.heap.list_of(ListKind::LinkedList, []))
         } else {
@@ -211,47 +176,27 @@ fn register_list(table: &mut Table) {
             Ok(Value::Null)
         });
     }
-    table.add(class::QUEUE, "T0 peek()", |m, a| {
-        end(m, a[0], true, false, false)
-    });
-    table.add(class::QUEUE, "T0 poll()", |m, a| {
-        end(m, a[0], true, true, false)
-    });
-    table.add(class::QUEUE, "boolean offer(Object)", |m, a| {
-        add(m, a[0], a[1])
-    });
+    table.add(class::QUEUE, "T0 peek()", |m, a| end(m, a[0], true, false, false));
+    table.add(class::QUEUE, "T0 poll()", |m, a| end(m, a[0], true, true, false));
+    table.add(class::QUEUE, "boolean offer(Object)", |m, a| add(m, a[0], a[1]));
 }
 
 fn register_set(table: &mut Table) {
-    table.add(class::HASH_SET, "static Set new()", |m, _| {
-        Ok(Value::Set(m.heap.new_map(Order::Hash { buckets: 0 })))
-    });
+    table.add(class::HASH_SET, "static Set new()", |m, _| Ok(Value::Set(m.heap.new_map(Order::Hash { buckets: 0 }))));
     table.add(class::HASH_SET, "static Set new(int)", |m, a| {
-        Ok(Value::Set(m.heap.new_map(Order::Hash {
-            buckets: buckets_for(int(a[0])),
-        })))
+        Ok(Value::Set(m.heap.new_map(Order::Hash { buckets: buckets_for(int(a[0])) })))
     });
     table.add(class::HASH_SET, "static Set new(Collection)", |m, a| {
         let all = items(m, a[0])?;
-        let order = Order::Hash {
-            buckets: buckets_for_set(all.len()),
-        };
+        let order = Order::Hash { buckets: buckets_for_set(all.len()) };
         Ok(set_of(m, order, all))
     });
-    table.add(class::LINKED_HASH_SET, "static Set new()", |m, _| {
-        Ok(Value::Set(m.heap.new_map(Order::Linked)))
+    table.add(class::LINKED_HASH_SET, "static Set new()", |m, _| Ok(Value::Set(m.heap.new_map(Order::Linked))));
+    table.add(class::LINKED_HASH_SET, "static Set new(Collection)", |m, a| {
+        let all = items(m, a[0])?;
+        Ok(set_of(m, Order::Linked, all))
     });
-    table.add(
-        class::LINKED_HASH_SET,
-        "static Set new(Collection)",
-        |m, a| {
-            let all = items(m, a[0])?;
-            Ok(set_of(m, Order::Linked, all))
-        },
-    );
-    table.add(class::TREE_SET, "static Set new()", |m, _| {
-        Ok(Value::Set(m.heap.new_map(Order::Tree)))
-    });
+    table.add(class::TREE_SET, "static Set new()", |m, _| Ok(Value::Set(m.heap.new_map(Order::Tree))));
     table.add(class::TREE_SET, "static Set new(Collection)", |m, a| {
         let all = items(m, a[0])?;
         Ok(set_of(m, Order::Tree, all))
@@ -261,11 +206,7 @@ fn register_set(table: &mut Table) {
         Ok(set_of(m, Order::Frozen, all))
     });
     for (signature, first) in [("T0 first()", true), ("T0 last()", false)] {
-        let run: super::Native = if first {
-            |m, a| extreme(m, a[0], true)
-        } else {
-            |m, a| extreme(m, a[0], false)
-        };
+        let run: super::Native = if first { |m, a| extreme(m, a[0], true) } else { |m, a| extreme(m, a[0], false) };
         table.add(class::SORTED_SET, signature, run);
     }
 }
@@ -281,34 +222,27 @@ fn register_statics(table: &mut Table) {
         Ok(m.heap.list_of(ListKind::ArrayList, all))
     });
     for element in ["int[]", "long[]", "double[]", "char[]", "Object[]"] {
-        let (to_text, sort_array, stream): (&'static str, &'static str, &'static str) =
-            match element {
-                "int[]" => (
-                    "static String toString(int[])",
-                    "static void sort(int[])",
-                    "static Stream<Integer> stream(int[])",
-                ),
-                "long[]" => (
-                    "static String toString(long[])",
-                    "static void sort(long[])",
-                    "static Stream<Long> stream(long[])",
-                ),
-                "double[]" => (
-                    "static String toString(double[])",
-                    "static void sort(double[])",
-                    "static Stream<Double> stream(double[])",
-                ),
-                "char[]" => (
-                    "static String toString(char[])",
-                    "static void sort(char[])",
-                    "static Stream<Character> stream(char[])",
-                ),
-                _ => (
-                    "static String toString(Object[])",
-                    "static void sort(Object[])",
-                    "static Stream<A0> stream(Object[])",
-                ),
-            };
+        let (to_text, sort_array, stream): (&'static str, &'static str, &'static str) = match element {
+            "int[]" => {
+                ("static String toString(int[])", "static void sort(int[])", "static Stream<Integer> stream(int[])")
+            }
+            "long[]" => {
+                ("static String toString(long[])", "static void sort(long[])", "static Stream<Long> stream(long[])")
+            }
+            "double[]" => (
+                "static String toString(double[])",
+                "static void sort(double[])",
+                "static Stream<Double> stream(double[])",
+            ),
+            "char[]" => (
+                "static String toString(char[])",
+                "static void sort(char[])",
+                "static Stream<Character> stream(char[])",
+            ),
+            _ => {
+                ("static String toString(Object[])", "static void sort(Object[])", "static Stream<A0> stream(Object[])")
+            }
+        };
         table.add(c, to_text, |m, a| {
             let all = items(m, a[0])?;
             let list = m.heap.list_of(ListKind::ArrayList, all);
@@ -322,75 +256,41 @@ fn register_statics(table: &mut Table) {
     }
     table.add(c, "static boolean equals(Object[], Object[])", |m, a| {
         let (x, y) = (items(m, a[0])?, items(m, a[1])?);
-        Ok(Value::Boolean(
-            x.len() == y.len() && x.iter().zip(&y).all(|(p, q)| m.heap.equal(*p, *q)),
-        ))
+        Ok(Value::Boolean(x.len() == y.len() && x.iter().zip(&y).all(|(p, q)| m.heap.equal(*p, *q))))
     });
     let c = class::COLLECTIONS;
-    table.add(c, "static void sort(List)", |m, a| {
-        sort(m, a[0], Value::Null)
-    });
-    table.add(c, "static void sort(List, Comparator)", |m, a| {
-        sort(m, a[0], a[1])
-    });
+    table.add(c, "static void sort(List)", |m, a| sort(m, a[0], Value::Null));
+    table.add(c, "static void sort(List, Comparator)", |m, a| sort(m, a[0], a[1]));
     table.add(c, "static void reverse(List)", |m, a| {
         let list = open_list(m, a[0])?;
         m.heap.list_mut(list).items.reverse();
         Ok(Value::Null)
     });
-    table.add(c, "static ? max(Collection)", |m, a| {
-        best(m, a[0], Value::Null, true)
-    });
-    table.add(c, "static ? min(Collection)", |m, a| {
-        best(m, a[0], Value::Null, false)
-    });
-    table.add(c, "static ? max(Collection, Comparator)", |m, a| {
-        best(m, a[0], a[1], true)
-    });
-    table.add(c, "static ? min(Collection, Comparator)", |m, a| {
-        best(m, a[0], a[1], false)
-    });
+    table.add(c, "static ? max(Collection)", |m, a| best(m, a[0], Value::Null, true));
+    table.add(c, "static ? min(Collection)", |m, a| best(m, a[0], Value::Null, false));
+    table.add(c, "static ? max(Collection, Comparator)", |m, a| best(m, a[0], a[1], true));
+    table.add(c, "static ? min(Collection, Comparator)", |m, a| best(m, a[0], a[1], false));
     table.add(c, "static int frequency(Collection, Object)", |m, a| {
         let all = items(m, a[0])?;
-        Ok(Value::Integer(
-            all.iter().filter(|item| m.heap.equal(**item, a[1])).count() as i32,
-        ))
+        Ok(Value::Integer(all.iter().filter(|item| m.heap.equal(**item, a[1])).count() as i32))
     });
-    table.add(
-        c,
-        "static boolean disjoint(Collection, Collection)",
-        |m, a| {
-            let all = items(m, a[0])?;
-            Ok(Value::Boolean(
-                !all.into_iter().any(|item| contains(m, a[1], item)),
-            ))
-        },
-    );
+    table.add(c, "static boolean disjoint(Collection, Collection)", |m, a| {
+        let all = items(m, a[0])?;
+        Ok(Value::Boolean(!all.into_iter().any(|item| contains(m, a[1], item))))
+    });
     table.add(c, "static List emptyList()", |m, _| Ok(m.frozen_list([])));
-    table.add(c, "static List<A0> singletonList(Object)", |m, a| {
-        Ok(m.frozen_list([a[0]]))
-    });
-    table.add(c, "static Set emptySet()", |m, _| {
-        Ok(set_of(m, Order::Frozen, Vec::new()))
-    });
-    table.add(c, "static Set<A0> singleton(Object)", |m, a| {
-        Ok(set_of(m, Order::Frozen, vec![a[0]]))
-    });
-    table.add(c, "static Map emptyMap()", |m, _| {
-        Ok(Value::Map(m.heap.new_map(Order::Frozen)))
-    });
+    table.add(c, "static List<A0> singletonList(Object)", |m, a| Ok(m.frozen_list([a[0]])));
+    table.add(c, "static Set emptySet()", |m, _| Ok(set_of(m, Order::Frozen, Vec::new())));
+    table.add(c, "static Set<A0> singleton(Object)", |m, a| Ok(set_of(m, Order::Frozen, vec![a[0]])));
+    table.add(c, "static Map emptyMap()", |m, _| Ok(Value::Map(m.heap.new_map(Order::Frozen))));
     table.add(c, "static List unmodifiableList(List)", |m, a| {
         let all = items(m, a[0])?;
         Ok(m.frozen_list(all))
     });
-    table.add(
-        c,
-        "static Collection unmodifiableCollection(Collection)",
-        |m, a| {
-            let all = items(m, a[0])?;
-            Ok(m.frozen_list(all))
-        },
-    );
+    table.add(c, "static Collection unmodifiableCollection(Collection)", |m, a| {
+        let all = items(m, a[0])?;
+        Ok(m.frozen_list(all))
+    });
     table.add(c, "static Set unmodifiableSet(Set)", |m, a| {
         let all = items(m, a[0])?;
         Ok(set_of(m, Order::Frozen, all))
@@ -415,27 +315,17 @@ fn register_statics(table: &mut Table) {
         "static Comparator comparingLong(Function)",
         "static Comparator comparingDouble(Function)",
     ] {
-        table.add(c, signature, |m, a| {
-            Ok(m.heap.new_other(Other::Comparator(Comparator::Key(a[0]))))
-        });
+        table.add(c, signature, |m, a| Ok(m.heap.new_other(Other::Comparator(Comparator::Key(a[0])))));
     }
-    table.add(c, "Comparator reversed()", |m, a| {
-        Ok(m.heap
-            .new_other(Other::Comparator(Comparator::Reversed(a[0]))))
-    });
+    table.add(c, "Comparator reversed()", |m, a| Ok(m.heap.new_other(Other::Comparator(Comparator::Reversed(a[0])))));
     table.add(c, "Comparator thenComparing(Comparator)", |m, a| {
         let next = match a[1] {
             Value::Other(other) if matches!(m.heap.other(other), Other::Comparator(_)) => a[1],
-            function => m
-                .heap
-                .new_other(Other::Comparator(Comparator::Key(function))),
+            function => m.heap.new_other(Other::Comparator(Comparator::Key(function))),
         };
-        Ok(m.heap
-            .new_other(Other::Comparator(Comparator::Then(a[0], next))))
+        Ok(m.heap.new_other(Other::Comparator(Comparator::Then(a[0], next))))
     });
-    table.add(c, "int compare(Object, Object)", |m, a| {
-        m.call(a[0], &[a[1], a[2]])
-    });
+    table.add(c, "int compare(Object, Object)", |m, a| m.call(a[0], &[a[1], a[2]]));
 }
 
 /// The elements of what should be a collection or an array.
@@ -453,11 +343,7 @@ pub(super) fn unsupported(machine: &mut Machine<'_>) -> Throw {
 
 pub(super) fn set_of(machine: &mut Machine<'_>, order: Order, items: Vec<Value>) -> Value {
     // Filled while open, frozen afterwards.
-    let set = machine.heap.new_map(if order == Order::Frozen {
-        Order::Linked
-    } else {
-        order
-    });
+    let set = machine.heap.new_map(if order == Order::Frozen { Order::Linked } else { order });
     for item in items {
         machine.heap.map_put(set, item, Value::Null);
     }
@@ -479,12 +365,7 @@ fn size(machine: &Machine<'_>, value: Value) -> usize {
 fn contains(machine: &Machine<'_>, holder: Value, item: Value) -> bool {
     match holder {
         Value::Set(set) => machine.heap.map_find(set, item).is_some(),
-        Value::List(list) => machine
-            .heap
-            .list(list)
-            .items
-            .iter()
-            .any(|held| machine.heap.equal(*held, item)),
+        Value::List(list) => machine.heap.list(list).items.iter().any(|held| machine.heap.equal(*held, item)),
         _ => false,
     }
 }
@@ -499,11 +380,7 @@ fn open_list(machine: &mut Machine<'_>, value: Value) -> Outcome<u32> {
 }
 
 fn open_set(machine: &mut Machine<'_>, set: u32) -> Outcome<()> {
-    if machine.heap.map(set).order == Order::Frozen {
-        Err(unsupported(machine))
-    } else {
-        Ok(())
-    }
+    if machine.heap.map(set).order == Order::Frozen { Err(unsupported(machine)) } else { Ok(()) }
 }
 
 fn add(machine: &mut Machine<'_>, holder: Value, item: Value) -> Outcome<Value> {
@@ -531,12 +408,7 @@ fn remove(machine: &mut Machine<'_>, holder: Value, item: Value) -> Outcome<Valu
         return Ok(Value::Boolean(machine.heap.map_remove(set, item).is_some()));
     }
     let list = open_list(machine, holder)?;
-    let at = machine
-        .heap
-        .list(list)
-        .items
-        .iter()
-        .position(|held| machine.heap.equal(*held, item));
+    let at = machine.heap.list(list).items.iter().position(|held| machine.heap.equal(*held, item));
     if let Some(at) = at {
         let data = machine.heap.list_mut(list);
         data.items.remove(at);
@@ -620,30 +492,16 @@ fn position(machine: &Machine<'_>, list: Value, item: Value, last: bool) -> Valu
     };
     let items = &machine.heap.list(list).items;
     let equal = |held: &Value| machine.heap.equal(*held, item);
-    let at = if last {
-        items.iter().rposition(equal)
-    } else {
-        items.iter().position(equal)
-    };
+    let at = if last { items.iter().rposition(equal) } else { items.iter().position(equal) };
     Value::Integer(at.map_or(-1, |at| at as i32))
 }
 
 /// The first or last element, kept or removed; an empty list gives null or an exception.
-fn end(
-    machine: &mut Machine<'_>,
-    list: Value,
-    first: bool,
-    take: bool,
-    strict: bool,
-) -> Outcome<Value> {
+fn end(machine: &mut Machine<'_>, list: Value, first: bool, take: bool, strict: bool) -> Outcome<Value> {
     let list = open_list(machine, list)?;
     let data = machine.heap.list_mut(list);
     if data.items.is_empty() {
-        return if strict {
-            Err(machine.exception(class::NO_SUCH_ELEMENT, None))
-        } else {
-            Ok(Value::Null)
-        };
+        return if strict { Err(machine.exception(class::NO_SUCH_ELEMENT, None)) } else { Ok(Value::Null) };
     }
     let at = if first { 0 } else { data.items.len() - 1 };
     if take {
@@ -662,11 +520,7 @@ fn extreme(machine: &mut Machine<'_>, set: Value, first: bool) -> Outcome<Value>
 }
 
 /// Merge sort with a comparator that may throw. Stable, as Java's is.
-pub(super) fn sorted(
-    machine: &mut Machine<'_>,
-    items: Vec<Value>,
-    comparator: Value,
-) -> Outcome<Vec<Value>> {
+pub(super) fn sorted(machine: &mut Machine<'_>, items: Vec<Value>, comparator: Value) -> Outcome<Vec<Value>> {
     if items.len() < 2 {
         return Ok(items);
     }
@@ -706,12 +560,7 @@ fn sort(machine: &mut Machine<'_>, list: Value, comparator: Value) -> Outcome<Va
 }
 
 /// The greatest or least element; of equal ones the first.
-pub(super) fn best(
-    machine: &mut Machine<'_>,
-    holder: Value,
-    comparator: Value,
-    greatest: bool,
-) -> Outcome<Value> {
+pub(super) fn best(machine: &mut Machine<'_>, holder: Value, comparator: Value, greatest: bool) -> Outcome<Value> {
     let mut all = items(machine, holder)?.into_iter();
     let Some(mut found) = all.next() else {
         return Err(machine.exception(class::NO_SUCH_ELEMENT, None));

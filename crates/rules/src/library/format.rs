@@ -9,11 +9,7 @@ use crate::machine::{Machine, Outcome};
 use crate::types::class;
 
 pub(super) fn register(table: &mut Table) {
-    table.add(
-        class::STRING,
-        "static String format(String, Object...)",
-        format,
-    );
+    table.add(class::STRING, "static String format(String, Object...)", format);
     table.add(class::STRING, "String formatted(Object...)", format);
 }
 
@@ -36,18 +32,14 @@ impl Specifier {
 /// Reads what follows a `%`; returns the rest of the text.
 fn specifier(text: &str) -> Option<(Specifier, &str)> {
     let mut spec = Specifier::default();
-    let digits =
-        |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let mut rest = text;
     let count = digits(rest);
     if count > 0 && rest[count..].starts_with('$') {
         spec.index = rest[..count].parse().ok();
         rest = &rest[count + 1..];
     }
-    let flags = rest.len()
-        - rest
-            .trim_start_matches(['-', '#', '+', ' ', '0', ',', '('])
-            .len();
+    let flags = rest.len() - rest.trim_start_matches(['-', '#', '+', ' ', '0', ',', '(']).len();
     spec.flags = rest[..flags].to_owned();
     rest = &rest[flags..];
     let count = digits(rest);
@@ -162,9 +154,7 @@ fn whole(machine: &mut Machine<'_>, spec: &Specifier, value: Value) -> Outcome<S
             _ => return Err(mismatch(machine, spec, value)),
         },
         _ => match value.as_long() {
-            Some(_) => number_to_long(&machine.heap, value)
-                .unwrap_or(0)
-                .to_string(),
+            Some(_) => number_to_long(&machine.heap, value).unwrap_or(0).to_string(),
             None => return Err(mismatch(machine, spec, value)),
         },
     };
@@ -195,12 +185,7 @@ fn signed(spec: &Specifier, digits: &str) -> String {
     }
 }
 
-fn real(
-    machine: &mut Machine<'_>,
-    spec: &Specifier,
-    letter: char,
-    value: Value,
-) -> Outcome<String> {
+fn real(machine: &mut Machine<'_>, spec: &Specifier, letter: char, value: Value) -> Outcome<String> {
     let decimal = match value {
         Value::Other(other) => match machine.heap.other(other) {
             Other::Decimal(decimal) => Some(decimal.clone()),
@@ -218,50 +203,28 @@ fn real(
     let Some(decimal) = decimal else {
         let double = number_to_double(&machine.heap, value).unwrap_or(f64::NAN);
         let text = if double.is_nan() { "NaN" } else { "Infinity" };
-        return Ok(if double < 0.0 {
-            format!("-{text}")
-        } else {
-            text.to_owned()
-        });
+        return Ok(if double < 0.0 { format!("-{text}") } else { text.to_owned() });
     };
     let precision = spec.precision.unwrap_or(6) as i32;
     let minus = matches!(value, Value::Double(v) if v == 0.0 && v.is_sign_negative());
     let text = if letter == 'e' {
         scientific(&decimal, precision)
     } else {
-        let rounded = decimal
-            .set_scale(precision, Rounding::HalfUp)
-            .unwrap_or(decimal);
+        let rounded = decimal.set_scale(precision, Rounding::HalfUp).unwrap_or(decimal);
         rounded.to_plain_string()
     };
-    let negative_zero =
-        minus || value.as_double().is_some_and(|v| v < 0.0) && !text.starts_with('-');
-    Ok(signed(
-        spec,
-        &if negative_zero {
-            format!("-{text}")
-        } else {
-            text
-        },
-    ))
+    let negative_zero = minus || value.as_double().is_some_and(|v| v < 0.0) && !text.starts_with('-');
+    Ok(signed(spec, &if negative_zero { format!("-{text}") } else { text }))
 }
 
 /// `d.ddde+xx`.
 fn scientific(decimal: &Decimal, precision: i32) -> String {
     let digits = decimal.precision();
     let mut exponent = digits - 1 - decimal.scale;
-    let mantissa = Decimal {
-        unscaled: decimal.unscaled.clone(),
-        scale: digits - 1,
-    };
-    let mut rounded = mantissa
-        .set_scale(precision, Rounding::HalfUp)
-        .unwrap_or(mantissa);
+    let mantissa = Decimal { unscaled: decimal.unscaled.clone(), scale: digits - 1 };
+    let mut rounded = mantissa.set_scale(precision, Rounding::HalfUp).unwrap_or(mantissa);
     if rounded.precision() > precision + 1 {
-        rounded = Decimal {
-            unscaled: rounded.unscaled / 10,
-            scale: precision,
-        };
+        rounded = Decimal { unscaled: rounded.unscaled / 10, scale: precision };
         exponent += 1;
     }
     if decimal.signum() == 0 {

@@ -28,13 +28,7 @@ pub(super) fn register(table: &mut Table) {
     });
     table.add(c, "boolean containsValue(Object)", |m, a| {
         let map = map(m, a[0])?;
-        Ok(Value::Boolean(
-            m.heap
-                .map(map)
-                .entries
-                .iter()
-                .any(|entry| m.heap.equal(entry.value, a[1])),
-        ))
+        Ok(Value::Boolean(m.heap.map(map).entries.iter().any(|entry| m.heap.equal(entry.value, a[1]))))
     });
     table.add(c, "T1 getOrDefault(Object, Object)", |m, a| {
         let map = map(m, a[0])?;
@@ -65,11 +59,7 @@ pub(super) fn register(table: &mut Table) {
     });
     table.add(c, "T1 replace(Object, Object)", |m, a| {
         let map = open(m, a[0])?;
-        if m.heap.map_find(map, a[1]).is_none() {
-            Ok(Value::Null)
-        } else {
-            put(m, a[0], a[1], a[2])
-        }
+        if m.heap.map_find(map, a[1]).is_none() { Ok(Value::Null) } else { put(m, a[0], a[1], a[2]) }
     });
     register_functions(table);
     register_views(table);
@@ -126,11 +116,7 @@ fn register_functions(table: &mut Table) {
     table.add(c, "T1 merge(Object, Object, Function<T1,T1>)", |m, a| {
         let map = open(m, a[0])?;
         let held = m.heap.map_get(map, a[1]).unwrap_or(Value::Null);
-        let value = if held.is_null() {
-            a[2]
-        } else {
-            m.call(a[3], &[held, a[2]])?
-        };
+        let value = if held.is_null() { a[2] } else { m.call(a[3], &[held, a[2]])? };
         store(m, a[0], a[1], value)
     });
 }
@@ -150,22 +136,12 @@ fn register_views(table: &mut Table) {
     let c = class::MAP;
     table.add(c, "Set<T0> keySet()", |m, a| {
         let map = map(m, a[0])?;
-        let keys = m
-            .heap
-            .iterate(map)
-            .into_iter()
-            .map(|entry| entry.key)
-            .collect();
+        let keys = m.heap.iterate(map).into_iter().map(|entry| entry.key).collect();
         Ok(set_of(m, Order::Frozen, keys))
     });
     table.add(c, "Collection<T1> values()", |m, a| {
         let map = map(m, a[0])?;
-        let values: Vec<Value> = m
-            .heap
-            .iterate(map)
-            .into_iter()
-            .map(|entry| entry.value)
-            .collect();
+        let values: Vec<Value> = m.heap.iterate(map).into_iter().map(|entry| entry.value).collect();
         Ok(m.frozen_list(values))
     });
     table.add(c, "Set<Entry<T0,T1>> entrySet()", |m, a| {
@@ -173,32 +149,16 @@ fn register_views(table: &mut Table) {
         let entries = m.heap.iterate(map);
         let entries = entries
             .into_iter()
-            .map(|entry| {
-                m.heap.new_other(Other::Entry {
-                    map,
-                    key: entry.key,
-                    value: entry.value,
-                })
-            })
+            .map(|entry| m.heap.new_other(Other::Entry { map, key: entry.key, value: entry.value }))
             .collect();
         Ok(set_of(m, Order::Frozen, entries))
     });
-    table.add(class::SORTED_MAP, "T0 firstKey()", |m, a| {
-        edge(m, a[0], true)
-    });
-    table.add(class::SORTED_MAP, "T0 lastKey()", |m, a| {
-        edge(m, a[0], false)
-    });
-    table.add(c, "static Map of()", |m, _| {
-        Ok(Value::Map(m.heap.new_map(Order::Frozen)))
-    });
+    table.add(class::SORTED_MAP, "T0 firstKey()", |m, a| edge(m, a[0], true));
+    table.add(class::SORTED_MAP, "T0 lastKey()", |m, a| edge(m, a[0], false));
+    table.add(c, "static Map of()", |m, _| Ok(Value::Map(m.heap.new_map(Order::Frozen))));
     table.add(c, "static Map of(Object, Object)", of);
     table.add(c, "static Map of(Object, Object, Object, Object)", of);
-    table.add(
-        c,
-        "static Map of(Object, Object, Object, Object, Object, Object)",
-        of,
-    );
+    table.add(c, "static Map of(Object, Object, Object, Object, Object, Object)", of);
 }
 
 fn of(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
@@ -213,40 +173,28 @@ fn of(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
 fn edge(machine: &mut Machine<'_>, value: Value, first: bool) -> Outcome<Value> {
     let map = map(machine, value)?;
     let entries = &machine.heap.map(map).entries;
-    match if first {
-        entries.first()
-    } else {
-        entries.last()
-    } {
+    match if first { entries.first() } else { entries.last() } {
         Some(entry) => Ok(entry.key),
         None => Err(machine.exception(class::NO_SUCH_ELEMENT, None)),
     }
 }
 
 fn register_constructors(table: &mut Table) {
-    table.add(class::HASH_MAP, "static Map new()", |m, _| {
-        Ok(Value::Map(m.heap.new_map(Order::Hash { buckets: 0 })))
-    });
+    table.add(class::HASH_MAP, "static Map new()", |m, _| Ok(Value::Map(m.heap.new_map(Order::Hash { buckets: 0 }))));
     table.add(class::HASH_MAP, "static Map new(int)", |m, a| {
-        Ok(Value::Map(m.heap.new_map(Order::Hash {
-            buckets: buckets_for(int(a[0])),
-        })))
+        Ok(Value::Map(m.heap.new_map(Order::Hash { buckets: buckets_for(int(a[0])) })))
     });
     table.add(class::HASH_MAP, "static Map new(Map)", |m, a| {
         let from = map(m, a[0])?;
         let buckets = buckets_for_copy(m.heap.map(from).entries.len());
         Ok(Value::Map(m.heap.copy_map(from, Order::Hash { buckets })))
     });
-    table.add(class::LINKED_HASH_MAP, "static Map new()", |m, _| {
-        Ok(Value::Map(m.heap.new_map(Order::Linked)))
-    });
+    table.add(class::LINKED_HASH_MAP, "static Map new()", |m, _| Ok(Value::Map(m.heap.new_map(Order::Linked))));
     table.add(class::LINKED_HASH_MAP, "static Map new(Map)", |m, a| {
         let from = map(m, a[0])?;
         Ok(Value::Map(m.heap.copy_map(from, Order::Linked)))
     });
-    table.add(class::TREE_MAP, "static Map new()", |m, _| {
-        Ok(Value::Map(m.heap.new_map(Order::Tree)))
-    });
+    table.add(class::TREE_MAP, "static Map new()", |m, _| Ok(Value::Map(m.heap.new_map(Order::Tree))));
     table.add(class::TREE_MAP, "static Map new(Map)", |m, a| {
         let from = map(m, a[0])?;
         Ok(Value::Map(m.heap.copy_map(from, Order::Tree)))
@@ -263,11 +211,7 @@ fn map(machine: &mut Machine<'_>, value: Value) -> Outcome<u32> {
 /// The map behind a value, if it may be changed.
 fn open(machine: &mut Machine<'_>, value: Value) -> Outcome<u32> {
     let map = map(machine, value)?;
-    if machine.heap.map(map).order == Order::Frozen {
-        Err(unsupported(machine))
-    } else {
-        Ok(map)
-    }
+    if machine.heap.map(map).order == Order::Frozen { Err(unsupported(machine)) } else { Ok(map) }
 }
 
 fn put(machine: &mut Machine<'_>, target: Value, key: Value, value: Value) -> Outcome<Value> {

@@ -86,16 +86,7 @@ impl Table {
         let arguments = (parameters.len() + usize::from(!is_static)) as u8;
         let returns = self.shape(returns);
         let at = self.methods.len() as u16;
-        self.methods.push(Method {
-            class: of,
-            name,
-            is_static,
-            variadic,
-            parameters,
-            returns,
-            arguments,
-            run,
-        });
+        self.methods.push(Method { class: of, name, is_static, variadic, parameters, returns, arguments, run });
         self.index.entry((of, name)).or_default().push(at);
     }
 
@@ -122,10 +113,7 @@ impl Table {
             "double" => Shape::Exact(Type::Double),
             _ => {
                 let (name, list) = text.split_once('<').unwrap_or((text, ""));
-                let arguments = split(list.trim_end_matches('>'))
-                    .into_iter()
-                    .map(|part| self.shape(part))
-                    .collect();
+                let arguments = split(list.trim_end_matches('>')).into_iter().map(|part| self.shape(part)).collect();
                 Shape::Class(self.classes.find(name).unwrap_or(class::OBJECT), arguments)
             }
         }
@@ -172,11 +160,7 @@ fn table() -> &'static Table {
             classes.import(package);
         }
         classes.import("java.util.Map.Entry");
-        let mut table = Table {
-            classes,
-            methods: Vec::new(),
-            index: HashMap::new(),
-        };
+        let mut table = Table { classes, methods: Vec::new(), index: HashMap::new() };
         object::register(&mut table);
         string::register(&mut table);
         format::register(&mut table);
@@ -226,9 +210,7 @@ impl Library {
 
     /// Whether a class or one of its ancestors has an instance method of this name.
     pub(crate) fn has_method(self, classes: &Classes, of: u16, name: &str) -> bool {
-        lineage(classes, of)
-            .into_iter()
-            .any(|class| candidates(class, name).any(|(_, method)| !method.is_static))
+        lineage(classes, of).into_iter().any(|class| candidates(class, name).any(|(_, method)| !method.is_static))
     }
 
     pub(crate) fn has_static(self, of: u16, name: &str) -> bool {
@@ -240,30 +222,15 @@ impl Library {
         let Type::Class(of, _) = &query.of else {
             return None;
         };
-        let classes = if query.is_static && query.name == "new" {
-            vec![*of]
-        } else {
-            lineage(&env.classes, *of)
-        };
-        for phase in [
-            Phase::Exact,
-            Phase::Widening,
-            Phase::Boxing,
-            Phase::Variadic,
-        ] {
+        let classes = if query.is_static && query.name == "new" { vec![*of] } else { lineage(&env.classes, *of) };
+        for phase in [Phase::Exact, Phase::Widening, Phase::Boxing, Phase::Variadic] {
             for class in &classes {
                 for (index, method) in candidates(*class, query.name) {
                     if method.is_static != query.is_static || !method.accepts(env, query, phase) {
                         continue;
                     }
                     let first = query.arguments.first().cloned().unwrap_or(Type::Null);
-                    return Some(Found {
-                        index,
-                        method,
-                        of: query.of.clone(),
-                        first,
-                        result: dynamic(),
-                    });
+                    return Some(Found { index, method, of: query.of.clone(), first, result: dynamic() });
                 }
             }
         }
@@ -282,20 +249,13 @@ fn candidates(class: u16, name: &str) -> impl Iterator<Item = (u16, &'static Met
     let table = table();
     // The key's lifetime is that of the table; a lookup by a shorter one goes through the stored names.
     let found = table.index.get(&(class, static_name(name)));
-    found
-        .into_iter()
-        .flatten()
-        .map(move |index| (*index, &table.methods[usize::from(*index)]))
+    found.into_iter().flatten().map(move |index| (*index, &table.methods[usize::from(*index)]))
 }
 
 /// The registered spelling of a name, or the empty string.
 fn static_name(name: &str) -> &'static str {
     static NAMES: OnceLock<std::collections::HashSet<&'static str>> = OnceLock::new();
-    NAMES
-        .get_or_init(|| table().methods.iter().map(|method| method.name).collect())
-        .get(name)
-        .copied()
-        .unwrap_or("")
+    NAMES.get_or_init(|| table().methods.iter().map(|method| method.name).collect()).get(name).copied().unwrap_or("")
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -357,22 +317,16 @@ fn fits(env: &Environment, argument: &Type, wanted: &Type, phase: Phase) -> bool
         }
         _ if phase == Phase::Widening => false,
         (true, false) => env.is_assignable(&argument.boxed(), wanted),
-        (false, true) => argument
-            .unboxed()
-            .is_some_and(|unboxed| fits(env, &unboxed, wanted, Phase::Widening)),
+        (false, true) => argument.unboxed().is_some_and(|unboxed| fits(env, &unboxed, wanted, Phase::Widening)),
     }
 }
 
 fn resolve(shape: &Shape, of: &Type, first: &Type, result: &Type) -> Type {
     match shape {
         Shape::Exact(ty) => ty.clone(),
-        Shape::Class(class, arguments) => Type::Class(
-            *class,
-            arguments
-                .iter()
-                .map(|argument| resolve(argument, of, first, result))
-                .collect(),
-        ),
+        Shape::Class(class, arguments) => {
+            Type::Class(*class, arguments.iter().map(|argument| resolve(argument, of, first, result)).collect())
+        }
         Shape::Array(element) => Type::Array(Arc::new(resolve(element, of, first, result))),
         Shape::Argument(index) => of.argument(*index),
         Shape::First => match first {
@@ -410,9 +364,7 @@ impl Found {
     /// What the lambda in this place is given.
     pub(crate) fn lambda_parameters(&self, index: usize) -> Vec<Type> {
         match self.method.parameters.get(index) {
-            Some(Shape::Class(_, arguments)) => {
-                arguments.iter().map(|shape| self.show(shape)).collect()
-            }
+            Some(Shape::Class(_, arguments)) => arguments.iter().map(|shape| self.show(shape)).collect(),
             _ => Vec::new(),
         }
     }

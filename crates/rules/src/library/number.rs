@@ -24,14 +24,8 @@ pub(crate) fn number_to_double(heap: &Heap, value: Value) -> Option<f64> {
 pub(crate) fn number_to_long(heap: &Heap, value: Value) -> Option<i64> {
     let low = |integer: &num_bigint::BigInt| {
         let bytes = integer.to_signed_bytes_le();
-        let fill = if integer.sign() == num_bigint::Sign::Minus {
-            0xff
-        } else {
-            0
-        };
-        i64::from_le_bytes(std::array::from_fn(|index| {
-            bytes.get(index).copied().unwrap_or(fill)
-        }))
+        let fill = if integer.sign() == num_bigint::Sign::Minus { 0xff } else { 0 };
+        i64::from_le_bytes(std::array::from_fn(|index| bytes.get(index).copied().unwrap_or(fill)))
     };
     match value {
         Value::Other(other) => match heap.other(other) {
@@ -85,105 +79,51 @@ fn number_value(machine: &mut Machine<'_>, value: Value, target: Primitive) -> O
         return Ok(converted);
     }
     let plain = match target {
-        Primitive::Double | Primitive::Float => {
-            number_to_double(&machine.heap, value).map(Value::Double)
-        }
+        Primitive::Double | Primitive::Float => number_to_double(&machine.heap, value).map(Value::Double),
         _ => number_to_long(&machine.heap, value).map(Value::Long),
     };
-    Ok(plain
-        .and_then(|plain| convert(plain, target))
-        .unwrap_or(Value::Null))
+    Ok(plain.and_then(|plain| convert(plain, target)).unwrap_or(Value::Null))
 }
 
 fn register_integers(table: &mut Table) {
-    table.add(class::INTEGER, "static int parseInt(String)", |m, a| {
-        parse_whole(m, a[0], 10, true)
-    });
-    table.add(
-        class::INTEGER,
-        "static int parseInt(String, int)",
-        |m, a| parse_whole(m, a[0], int(a[1]) as u32, true),
-    );
-    table.add(class::INTEGER, "static Integer valueOf(int)", |_, a| {
-        Ok(a[0])
-    });
-    table.add(class::INTEGER, "static Integer valueOf(String)", |m, a| {
-        parse_whole(m, a[0], 10, true)
-    });
+    table.add(class::INTEGER, "static int parseInt(String)", |m, a| parse_whole(m, a[0], 10, true));
+    table.add(class::INTEGER, "static int parseInt(String, int)", |m, a| parse_whole(m, a[0], int(a[1]) as u32, true));
+    table.add(class::INTEGER, "static Integer valueOf(int)", |_, a| Ok(a[0]));
+    table.add(class::INTEGER, "static Integer valueOf(String)", |m, a| parse_whole(m, a[0], 10, true));
     table.add(class::INTEGER, "static Integer new(int)", |_, a| Ok(a[0]));
-    table.add(class::INTEGER, "static Integer new(String)", |m, a| {
-        parse_whole(m, a[0], 10, true)
-    });
+    table.add(class::INTEGER, "static Integer new(String)", |m, a| parse_whole(m, a[0], 10, true));
     table.add(class::INTEGER, "static int compare(int, int)", |_, a| {
         Ok(Value::Integer(int(a[0]).cmp(&int(a[1])) as i32))
     });
-    table.add(class::INTEGER, "static int max(int, int)", |_, a| {
-        Ok(Value::Integer(int(a[0]).max(int(a[1]))))
+    table.add(class::INTEGER, "static int max(int, int)", |_, a| Ok(Value::Integer(int(a[0]).max(int(a[1])))));
+    table.add(class::INTEGER, "static int min(int, int)", |_, a| Ok(Value::Integer(int(a[0]).min(int(a[1])))));
+    table.add(class::INTEGER, "static int sum(int, int)", |_, a| Ok(Value::Integer(int(a[0]).wrapping_add(int(a[1])))));
+    table.add(class::INTEGER, "static int signum(int)", |_, a| Ok(Value::Integer(int(a[0]).signum())));
+    table.add(class::INTEGER, "static int bitCount(int)", |_, a| Ok(Value::Integer(int(a[0]).count_ones() as i32)));
+    table.add(class::INTEGER, "static String toString(int)", super::object::to_string);
+    table.add(class::INTEGER, "static String toBinaryString(int)", |m, a| {
+        let text = format!("{:b}", int(a[0]));
+        Ok(m.heap.new_string(text.as_bytes()))
     });
-    table.add(class::INTEGER, "static int min(int, int)", |_, a| {
-        Ok(Value::Integer(int(a[0]).min(int(a[1]))))
-    });
-    table.add(class::INTEGER, "static int sum(int, int)", |_, a| {
-        Ok(Value::Integer(int(a[0]).wrapping_add(int(a[1]))))
-    });
-    table.add(class::INTEGER, "static int signum(int)", |_, a| {
-        Ok(Value::Integer(int(a[0]).signum()))
-    });
-    table.add(class::INTEGER, "static int bitCount(int)", |_, a| {
-        Ok(Value::Integer(int(a[0]).count_ones() as i32))
-    });
-    table.add(
-        class::INTEGER,
-        "static String toString(int)",
-        super::object::to_string,
-    );
-    table.add(
-        class::INTEGER,
-        "static String toBinaryString(int)",
-        |m, a| {
-            let text = format!("{:b}", int(a[0]));
-            Ok(m.heap.new_string(text.as_bytes()))
-        },
-    );
     table.add(class::INTEGER, "static String toHexString(int)", |m, a| {
         let text = format!("{:x}", int(a[0]));
         Ok(m.heap.new_string(text.as_bytes()))
     });
-    table.add(class::LONG, "static long parseLong(String)", |m, a| {
-        parse_whole(m, a[0], 10, false)
-    });
+    table.add(class::LONG, "static long parseLong(String)", |m, a| parse_whole(m, a[0], 10, false));
     table.add(class::LONG, "static Long valueOf(long)", |_, a| Ok(a[0]));
-    table.add(class::LONG, "static Long valueOf(String)", |m, a| {
-        parse_whole(m, a[0], 10, false)
-    });
+    table.add(class::LONG, "static Long valueOf(String)", |m, a| parse_whole(m, a[0], 10, false));
     table.add(class::LONG, "static Long new(long)", |_, a| Ok(a[0]));
     table.add(class::LONG, "static int compare(long, long)", |_, a| {
         Ok(Value::Integer(long(a[0]).cmp(&long(a[1])) as i32))
     });
-    table.add(class::LONG, "static long max(long, long)", |_, a| {
-        Ok(Value::Long(long(a[0]).max(long(a[1]))))
-    });
-    table.add(class::LONG, "static long min(long, long)", |_, a| {
-        Ok(Value::Long(long(a[0]).min(long(a[1]))))
-    });
-    table.add(class::LONG, "static long sum(long, long)", |_, a| {
-        Ok(Value::Long(long(a[0]).wrapping_add(long(a[1]))))
-    });
-    table.add(class::LONG, "static int signum(long)", |_, a| {
-        Ok(Value::Integer(long(a[0]).signum() as i32))
-    });
-    table.add(
-        class::LONG,
-        "static String toString(long)",
-        super::object::to_string,
-    );
-    table.add(class::SHORT, "static short parseShort(String)", |m, a| {
-        small(m, a[0], Primitive::Short)
-    });
+    table.add(class::LONG, "static long max(long, long)", |_, a| Ok(Value::Long(long(a[0]).max(long(a[1])))));
+    table.add(class::LONG, "static long min(long, long)", |_, a| Ok(Value::Long(long(a[0]).min(long(a[1])))));
+    table.add(class::LONG, "static long sum(long, long)", |_, a| Ok(Value::Long(long(a[0]).wrapping_add(long(a[1])))));
+    table.add(class::LONG, "static int signum(long)", |_, a| Ok(Value::Integer(long(a[0]).signum() as i32)));
+    table.add(class::LONG, "static String toString(long)", super::object::to_string);
+    table.add(class::SHORT, "static short parseShort(String)", |m, a| small(m, a[0], Primitive::Short));
     table.add(class::SHORT, "static Short valueOf(short)", |_, a| Ok(a[0]));
-    table.add(class::BYTE, "static byte parseByte(String)", |m, a| {
-        small(m, a[0], Primitive::Byte)
-    });
+    table.add(class::BYTE, "static byte parseByte(String)", |m, a| small(m, a[0], Primitive::Byte));
     table.add(class::BYTE, "static Byte valueOf(byte)", |_, a| Ok(a[0]));
 }
 
@@ -193,10 +133,7 @@ fn small(machine: &mut Machine<'_>, text: Value, target: Primitive) -> Outcome<V
     if converted.as_long() == whole.as_long() {
         return Ok(converted);
     }
-    let message = format!(
-        "Value out of range. Value:\"{}\" Radix:10",
-        machine.heap.to_text(text)
-    );
+    let message = format!("Value out of range. Value:\"{}\" Radix:10", machine.heap.to_text(text));
     Err(machine.exception(class::NUMBER_FORMAT, Some(&message)))
 }
 
@@ -209,8 +146,7 @@ fn parse_whole(machine: &mut Machine<'_>, text: Value, radix: u32, is_int: bool)
         // The usual case: a few ASCII digits.
         [first, rest @ ..] if rest.len() < 9 && radix == 10 && first.is_ascii_digit() => {
             rest.iter().try_fold(i64::from(first - b'0'), |sum, byte| {
-                byte.is_ascii_digit()
-                    .then(|| sum * 10 + i64::from(byte - b'0'))
+                byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
             })
         }
         _ => None,
@@ -221,11 +157,7 @@ fn parse_whole(machine: &mut Machine<'_>, text: Value, radix: u32, is_int: bool)
         Some(value) if i32::try_from(value).is_ok() => Ok(Value::Integer(value as i32)),
         _ => {
             let text = crate::text::to_utf8(bytes).into_owned();
-            let suffix = if radix == 10 || text.is_empty() {
-                String::new()
-            } else {
-                format!(" under radix {radix}")
-            };
+            let suffix = if radix == 10 || text.is_empty() { String::new() } else { format!(" under radix {radix}") };
             let message = format!("For input string: \"{text}\"{suffix}");
             Err(machine.exception(class::NUMBER_FORMAT, Some(&message)))
         }
@@ -242,9 +174,7 @@ fn parse_digits(text: &str, radix: u32) -> Option<i64> {
     }
     let mut value = 0i128;
     for character in digits.chars() {
-        let digit = character
-            .to_digit(radix)
-            .or_else(|| unicode_digit(character).filter(|digit| *digit < radix))?;
+        let digit = character.to_digit(radix).or_else(|| unicode_digit(character).filter(|digit| *digit < radix))?;
         value = value * i128::from(radix) + i128::from(digit);
         if value > 1 << 64 {
             return None;
@@ -256,94 +186,44 @@ fn parse_digits(text: &str, radix: u32) -> Option<i64> {
 /// The value of a decimal digit of another script. Each script's digits are ten code points in a row.
 pub(super) fn unicode_digit(character: char) -> Option<u32> {
     const ZEROS: [u32; 38] = [
-        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6,
-        0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
-        0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0,
-        0xff10, 0x104a0, 0x1d7ce,
+        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0, 0xf20,
+        0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0,
+        0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x1d7ce,
     ];
     let code = character as u32;
-    ZEROS
-        .iter()
-        .find(|zero| (**zero..**zero + 10).contains(&code))
-        .map(|zero| code - zero)
+    ZEROS.iter().find(|zero| (**zero..**zero + 10).contains(&code)).map(|zero| code - zero)
 }
 
 fn register_reals(table: &mut Table) {
-    table.add(
-        class::DOUBLE,
-        "static double parseDouble(String)",
-        parse_double,
-    );
-    table.add(class::DOUBLE, "static Double valueOf(double)", |_, a| {
-        Ok(a[0])
-    });
+    table.add(class::DOUBLE, "static double parseDouble(String)", parse_double);
+    table.add(class::DOUBLE, "static Double valueOf(double)", |_, a| Ok(a[0]));
     table.add(class::DOUBLE, "static Double valueOf(String)", parse_double);
     table.add(class::DOUBLE, "static Double new(double)", |_, a| Ok(a[0]));
-    table.add(
-        class::DOUBLE,
-        "static int compare(double, double)",
-        |_, a| {
-            Ok(Value::Integer(
-                crate::heap::order_doubles(double(a[0]), double(a[1])) as i32,
-            ))
-        },
-    );
-    table.add(class::DOUBLE, "static boolean isNaN(double)", |_, a| {
-        Ok(Value::Boolean(double(a[0]).is_nan()))
+    table.add(class::DOUBLE, "static int compare(double, double)", |_, a| {
+        Ok(Value::Integer(crate::heap::order_doubles(double(a[0]), double(a[1])) as i32))
     });
-    table.add(
-        class::DOUBLE,
-        "static boolean isInfinite(double)",
-        |_, a| Ok(Value::Boolean(double(a[0]).is_infinite())),
-    );
-    table.add(class::DOUBLE, "static boolean isFinite(double)", |_, a| {
-        Ok(Value::Boolean(double(a[0]).is_finite()))
+    table.add(class::DOUBLE, "static boolean isNaN(double)", |_, a| Ok(Value::Boolean(double(a[0]).is_nan())));
+    table
+        .add(class::DOUBLE, "static boolean isInfinite(double)", |_, a| Ok(Value::Boolean(double(a[0]).is_infinite())));
+    table.add(class::DOUBLE, "static boolean isFinite(double)", |_, a| Ok(Value::Boolean(double(a[0]).is_finite())));
+    table.add(class::DOUBLE, "boolean isNaN()", |_, a| Ok(Value::Boolean(double(a[0]).is_nan())));
+    table.add(class::DOUBLE, "boolean isInfinite()", |_, a| Ok(Value::Boolean(double(a[0]).is_infinite())));
+    table.add(class::DOUBLE, "static String toString(double)", super::object::to_string);
+    table
+        .add(class::DOUBLE, "static double sum(double, double)", |_, a| Ok(Value::Double(double(a[0]) + double(a[1]))));
+    table.add(class::DOUBLE, "static double max(double, double)", |_, a| {
+        Ok(Value::Double(crate::machine::maximum(double(a[0]), double(a[1]))))
     });
-    table.add(class::DOUBLE, "boolean isNaN()", |_, a| {
-        Ok(Value::Boolean(double(a[0]).is_nan()))
+    table.add(class::DOUBLE, "static double min(double, double)", |_, a| {
+        Ok(Value::Double(crate::machine::minimum(double(a[0]), double(a[1]))))
     });
-    table.add(class::DOUBLE, "boolean isInfinite()", |_, a| {
-        Ok(Value::Boolean(double(a[0]).is_infinite()))
-    });
-    table.add(
-        class::DOUBLE,
-        "static String toString(double)",
-        super::object::to_string,
-    );
-    table.add(
-        class::DOUBLE,
-        "static double sum(double, double)",
-        |_, a| Ok(Value::Double(double(a[0]) + double(a[1]))),
-    );
-    table.add(
-        class::DOUBLE,
-        "static double max(double, double)",
-        |_, a| {
-            Ok(Value::Double(crate::machine::maximum(
-                double(a[0]),
-                double(a[1]),
-            )))
-        },
-    );
-    table.add(
-        class::DOUBLE,
-        "static double min(double, double)",
-        |_, a| {
-            Ok(Value::Double(crate::machine::minimum(
-                double(a[0]),
-                double(a[1]),
-            )))
-        },
-    );
     table.add(class::FLOAT, "static float parseFloat(String)", |m, a| {
         let text = parse_text(m, a[0])?;
         Ok(Value::Float(text.parse().unwrap_or(f32::NAN)))
     });
     table.add(class::FLOAT, "static Float valueOf(float)", |_, a| Ok(a[0]));
     table.add(class::FLOAT, "static int compare(float, float)", |_, a| {
-        Ok(Value::Integer(
-            crate::heap::order_doubles(double(a[0]), double(a[1])) as i32,
-        ))
+        Ok(Value::Integer(crate::heap::order_doubles(double(a[0]), double(a[1])) as i32))
     });
 }
 
@@ -364,170 +244,81 @@ fn parse_text(machine: &mut Machine<'_>, value: Value) -> Outcome<String> {
         _ => ("", trimmed),
     };
     if bare == "NaN" || bare == "Infinity" {
-        return Ok(if bare == "NaN" {
-            "NaN".to_owned()
-        } else {
-            format!("{sign}inf")
-        });
+        return Ok(if bare == "NaN" { "NaN".to_owned() } else { format!("{sign}inf") });
     }
     let digits = bare.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(bare);
-    let valid = digits
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
+    let valid = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
         && digits.bytes().any(|b| b.is_ascii_digit())
         && digits.parse::<f64>().is_ok();
     if valid {
         return Ok(format!("{sign}{digits}"));
     }
-    let message = if trimmed.is_empty() {
-        "empty String".to_owned()
-    } else {
-        format!("For input string: \"{whole}\"")
-    };
+    let message = if trimmed.is_empty() { "empty String".to_owned() } else { format!("For input string: \"{whole}\"") };
     Err(machine.exception(class::NUMBER_FORMAT, Some(&message)))
 }
 
 fn register_others(table: &mut Table) {
-    table.add(
-        class::BOOLEAN,
-        "static boolean parseBoolean(String)",
-        |m, a| {
-            Ok(Value::Boolean(
-                m.heap
-                    .string(a[0])
-                    .is_some_and(|text| text.eq_ignore_ascii_case(b"true")),
-            ))
-        },
-    );
-    table.add(class::BOOLEAN, "static Boolean valueOf(boolean)", |_, a| {
-        Ok(a[0])
+    table.add(class::BOOLEAN, "static boolean parseBoolean(String)", |m, a| {
+        Ok(Value::Boolean(m.heap.string(a[0]).is_some_and(|text| text.eq_ignore_ascii_case(b"true"))))
     });
+    table.add(class::BOOLEAN, "static Boolean valueOf(boolean)", |_, a| Ok(a[0]));
     table.add(class::BOOLEAN, "static Boolean valueOf(String)", |m, a| {
-        Ok(Value::Boolean(
-            m.heap
-                .string(a[0])
-                .is_some_and(|text| text.eq_ignore_ascii_case(b"true")),
-        ))
+        Ok(Value::Boolean(m.heap.string(a[0]).is_some_and(|text| text.eq_ignore_ascii_case(b"true"))))
     });
     table.add(class::BOOLEAN, "boolean booleanValue()", |_, a| Ok(a[0]));
-    table.add(
-        class::BOOLEAN,
-        "static String toString(boolean)",
-        super::object::to_string,
-    );
-    table.add(
-        class::BOOLEAN,
-        "static int compare(boolean, boolean)",
-        super::object::compare_to,
-    );
+    table.add(class::BOOLEAN, "static String toString(boolean)", super::object::to_string);
+    table.add(class::BOOLEAN, "static int compare(boolean, boolean)", super::object::compare_to);
     let truth = |value: Value| matches!(value, Value::Boolean(true));
     let _ = truth;
-    table.add(
-        class::BOOLEAN,
-        "static boolean logicalAnd(boolean, boolean)",
-        |_, a| Ok(Value::Boolean(truth_of(a[0]) & truth_of(a[1]))),
-    );
-    table.add(
-        class::BOOLEAN,
-        "static boolean logicalOr(boolean, boolean)",
-        |_, a| Ok(Value::Boolean(truth_of(a[0]) | truth_of(a[1]))),
-    );
-    table.add(
-        class::BOOLEAN,
-        "static boolean logicalXor(boolean, boolean)",
-        |_, a| Ok(Value::Boolean(truth_of(a[0]) ^ truth_of(a[1]))),
-    );
+    table.add(class::BOOLEAN, "static boolean logicalAnd(boolean, boolean)", |_, a| {
+        Ok(Value::Boolean(truth_of(a[0]) & truth_of(a[1])))
+    });
+    table.add(class::BOOLEAN, "static boolean logicalOr(boolean, boolean)", |_, a| {
+        Ok(Value::Boolean(truth_of(a[0]) | truth_of(a[1])))
+    });
+    table.add(class::BOOLEAN, "static boolean logicalXor(boolean, boolean)", |_, a| {
+        Ok(Value::Boolean(truth_of(a[0]) ^ truth_of(a[1])))
+    });
     table.add(class::CHARACTER, "char charValue()", |_, a| Ok(a[0]));
-    table.add(
-        class::CHARACTER,
-        "static Character valueOf(char)",
-        |_, a| Ok(a[0]),
-    );
-    table.add(
-        class::CHARACTER,
-        "static String toString(char)",
-        super::object::to_string,
-    );
+    table.add(class::CHARACTER, "static Character valueOf(char)", |_, a| Ok(a[0]));
+    table.add(class::CHARACTER, "static String toString(char)", super::object::to_string);
     table.add(class::CHARACTER, "static boolean isDigit(char)", |_, a| {
-        Ok(Value::Boolean(character(a[0]).is_some_and(|c| {
-            c.is_ascii_digit() || unicode_digit(c).is_some()
-        })))
+        Ok(Value::Boolean(character(a[0]).is_some_and(|c| c.is_ascii_digit() || unicode_digit(c).is_some())))
     });
     table.add(class::CHARACTER, "static boolean isLetter(char)", |_, a| {
+        Ok(Value::Boolean(character(a[0]).is_some_and(char::is_alphabetic)))
+    });
+    table.add(class::CHARACTER, "static boolean isLetterOrDigit(char)", |_, a| {
         Ok(Value::Boolean(
-            character(a[0]).is_some_and(char::is_alphabetic),
+            character(a[0]).is_some_and(|c| c.is_alphabetic() || unicode_digit(c).is_some() || c.is_ascii_digit()),
         ))
     });
-    table.add(
-        class::CHARACTER,
-        "static boolean isLetterOrDigit(char)",
-        |_, a| {
-            Ok(Value::Boolean(character(a[0]).is_some_and(|c| {
-                c.is_alphabetic() || unicode_digit(c).is_some() || c.is_ascii_digit()
-            })))
-        },
-    );
-    table.add(
-        class::CHARACTER,
-        "static boolean isAlphabetic(int)",
-        |_, a| {
-            Ok(Value::Boolean(
-                char::from_u32(int(a[0]) as u32).is_some_and(char::is_alphabetic),
-            ))
-        },
-    );
-    table.add(
-        class::CHARACTER,
-        "static boolean isUpperCase(char)",
-        |_, a| {
-            Ok(Value::Boolean(
-                character(a[0]).is_some_and(char::is_uppercase),
-            ))
-        },
-    );
-    table.add(
-        class::CHARACTER,
-        "static boolean isLowerCase(char)",
-        |_, a| {
-            Ok(Value::Boolean(
-                character(a[0]).is_some_and(char::is_lowercase),
-            ))
-        },
-    );
-    table.add(
-        class::CHARACTER,
-        "static boolean isWhitespace(char)",
-        |_, a| {
-            let white = character(a[0]).is_some_and(|c| {
-                c.is_whitespace() && !matches!(c, '\u{a0}' | '\u{2007}' | '\u{202f}')
-                    || ('\u{1c}'..='\u{1f}').contains(&c)
-            });
-            Ok(Value::Boolean(white))
-        },
-    );
-    table.add(
-        class::CHARACTER,
-        "static int getNumericValue(char)",
-        |_, a| {
-            let value = character(a[0]).and_then(|c| c.to_digit(36).or_else(|| unicode_digit(c)));
-            Ok(Value::Integer(value.map_or(-1, |digit| digit as i32)))
-        },
-    );
+    table.add(class::CHARACTER, "static boolean isAlphabetic(int)", |_, a| {
+        Ok(Value::Boolean(char::from_u32(int(a[0]) as u32).is_some_and(char::is_alphabetic)))
+    });
+    table.add(class::CHARACTER, "static boolean isUpperCase(char)", |_, a| {
+        Ok(Value::Boolean(character(a[0]).is_some_and(char::is_uppercase)))
+    });
+    table.add(class::CHARACTER, "static boolean isLowerCase(char)", |_, a| {
+        Ok(Value::Boolean(character(a[0]).is_some_and(char::is_lowercase)))
+    });
+    table.add(class::CHARACTER, "static boolean isWhitespace(char)", |_, a| {
+        let white = character(a[0]).is_some_and(|c| {
+            c.is_whitespace() && !matches!(c, '\u{a0}' | '\u{2007}' | '\u{202f}') || ('\u{1c}'..='\u{1f}').contains(&c)
+        });
+        Ok(Value::Boolean(white))
+    });
+    table.add(class::CHARACTER, "static int getNumericValue(char)", |_, a| {
+        let value = character(a[0]).and_then(|c| c.to_digit(36).or_else(|| unicode_digit(c)));
+        Ok(Value::Integer(value.map_or(-1, |digit| digit as i32)))
+    });
     table.add(class::CHARACTER, "static int digit(char, int)", |_, a| {
         let value = character(a[0]).and_then(|c| c.to_digit(int(a[1]).clamp(2, 36) as u32));
         Ok(Value::Integer(value.map_or(-1, |digit| digit as i32)))
     });
-    table.add(class::CHARACTER, "static char toUpperCase(char)", |_, a| {
-        Ok(Value::Character(case(a[0], true)))
-    });
-    table.add(class::CHARACTER, "static char toLowerCase(char)", |_, a| {
-        Ok(Value::Character(case(a[0], false)))
-    });
-    table.add(
-        class::CHARACTER,
-        "static int compare(char, char)",
-        |_, a| Ok(Value::Integer(int(a[0]) - int(a[1]))),
-    );
+    table.add(class::CHARACTER, "static char toUpperCase(char)", |_, a| Ok(Value::Character(case(a[0], true))));
+    table.add(class::CHARACTER, "static char toLowerCase(char)", |_, a| Ok(Value::Character(case(a[0], false))));
+    table.add(class::CHARACTER, "static int compare(char, char)", |_, a| Ok(Value::Integer(int(a[0]) - int(a[1]))));
 }
 
 fn truth_of(value: Value) -> bool {
@@ -552,145 +343,66 @@ fn case(value: Value, upper: bool) -> u16 {
         (Some(single), None) => u16::try_from(single as u32).ok(),
         _ => None,
     };
-    let mapped = if upper {
-        one(Box::new(character.to_uppercase()))
-    } else {
-        one(Box::new(character.to_lowercase()))
-    };
+    let mapped = if upper { one(Box::new(character.to_uppercase())) } else { one(Box::new(character.to_lowercase())) };
     mapped.unwrap_or(unit)
 }
 
 fn register_math(table: &mut Table) {
-    table.add(class::MATH, "static int abs(int)", |_, a| {
-        Ok(Value::Integer(int(a[0]).wrapping_abs()))
-    });
-    table.add(class::MATH, "static long abs(long)", |_, a| {
-        Ok(Value::Long(long(a[0]).wrapping_abs()))
-    });
-    table.add(class::MATH, "static float abs(float)", |_, a| {
-        Ok(Value::Float(double(a[0]).abs() as f32))
-    });
-    table.add(class::MATH, "static double abs(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).abs()))
-    });
-    table.add(class::MATH, "static int max(int, int)", |_, a| {
-        Ok(Value::Integer(int(a[0]).max(int(a[1]))))
-    });
-    table.add(class::MATH, "static long max(long, long)", |_, a| {
-        Ok(Value::Long(long(a[0]).max(long(a[1]))))
-    });
+    table.add(class::MATH, "static int abs(int)", |_, a| Ok(Value::Integer(int(a[0]).wrapping_abs())));
+    table.add(class::MATH, "static long abs(long)", |_, a| Ok(Value::Long(long(a[0]).wrapping_abs())));
+    table.add(class::MATH, "static float abs(float)", |_, a| Ok(Value::Float(double(a[0]).abs() as f32)));
+    table.add(class::MATH, "static double abs(double)", |_, a| Ok(Value::Double(double(a[0]).abs())));
+    table.add(class::MATH, "static int max(int, int)", |_, a| Ok(Value::Integer(int(a[0]).max(int(a[1])))));
+    table.add(class::MATH, "static long max(long, long)", |_, a| Ok(Value::Long(long(a[0]).max(long(a[1])))));
     table.add(class::MATH, "static float max(float, float)", |_, a| {
-        Ok(Value::Float(
-            crate::machine::maximum(double(a[0]), double(a[1])) as f32,
-        ))
+        Ok(Value::Float(crate::machine::maximum(double(a[0]), double(a[1])) as f32))
     });
     table.add(class::MATH, "static double max(double, double)", |_, a| {
-        Ok(Value::Double(crate::machine::maximum(
-            double(a[0]),
-            double(a[1]),
-        )))
+        Ok(Value::Double(crate::machine::maximum(double(a[0]), double(a[1]))))
     });
-    table.add(class::MATH, "static int min(int, int)", |_, a| {
-        Ok(Value::Integer(int(a[0]).min(int(a[1]))))
-    });
-    table.add(class::MATH, "static long min(long, long)", |_, a| {
-        Ok(Value::Long(long(a[0]).min(long(a[1]))))
-    });
+    table.add(class::MATH, "static int min(int, int)", |_, a| Ok(Value::Integer(int(a[0]).min(int(a[1])))));
+    table.add(class::MATH, "static long min(long, long)", |_, a| Ok(Value::Long(long(a[0]).min(long(a[1])))));
     table.add(class::MATH, "static float min(float, float)", |_, a| {
-        Ok(Value::Float(
-            crate::machine::minimum(double(a[0]), double(a[1])) as f32,
-        ))
+        Ok(Value::Float(crate::machine::minimum(double(a[0]), double(a[1])) as f32))
     });
     table.add(class::MATH, "static double min(double, double)", |_, a| {
-        Ok(Value::Double(crate::machine::minimum(
-            double(a[0]),
-            double(a[1]),
-        )))
+        Ok(Value::Double(crate::machine::minimum(double(a[0]), double(a[1]))))
     });
-    table.add(class::MATH, "static int round(float)", |_, a| {
-        Ok(Value::Integer((double(a[0]) + 0.5).floor() as i32))
-    });
-    table.add(class::MATH, "static long round(double)", |_, a| {
-        Ok(Value::Long(round(double(a[0]))))
-    });
-    table.add(class::MATH, "static double floor(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).floor()))
-    });
-    table.add(class::MATH, "static double ceil(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).ceil()))
-    });
-    table.add(class::MATH, "static double rint(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).round_ties_even()))
-    });
-    table.add(class::MATH, "static double sqrt(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).sqrt()))
-    });
-    table.add(class::MATH, "static double cbrt(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).cbrt()))
-    });
+    table.add(class::MATH, "static int round(float)", |_, a| Ok(Value::Integer((double(a[0]) + 0.5).floor() as i32)));
+    table.add(class::MATH, "static long round(double)", |_, a| Ok(Value::Long(round(double(a[0])))));
+    table.add(class::MATH, "static double floor(double)", |_, a| Ok(Value::Double(double(a[0]).floor())));
+    table.add(class::MATH, "static double ceil(double)", |_, a| Ok(Value::Double(double(a[0]).ceil())));
+    table.add(class::MATH, "static double rint(double)", |_, a| Ok(Value::Double(double(a[0]).round_ties_even())));
+    table.add(class::MATH, "static double sqrt(double)", |_, a| Ok(Value::Double(double(a[0]).sqrt())));
+    table.add(class::MATH, "static double cbrt(double)", |_, a| Ok(Value::Double(double(a[0]).cbrt())));
     table.add(class::MATH, "static double pow(double, double)", |_, a| {
         let (base, exponent) = (double(a[0]), double(a[1]));
         let special = exponent.is_nan() || base.abs() == 1.0 && exponent.is_infinite();
-        Ok(Value::Double(if special {
-            f64::NAN
-        } else {
-            base.powf(exponent)
-        }))
+        Ok(Value::Double(if special { f64::NAN } else { base.powf(exponent) }))
     });
-    table.add(class::MATH, "static double exp(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).exp()))
+    table.add(class::MATH, "static double exp(double)", |_, a| Ok(Value::Double(double(a[0]).exp())));
+    table.add(class::MATH, "static double log(double)", |_, a| Ok(Value::Double(double(a[0]).ln())));
+    table.add(class::MATH, "static double log10(double)", |_, a| Ok(Value::Double(double(a[0]).log10())));
+    table.add(class::MATH, "static double log1p(double)", |_, a| Ok(Value::Double(double(a[0]).ln_1p())));
+    table.add(class::MATH, "static double hypot(double, double)", |_, a| {
+        Ok(Value::Double(double(a[0]).hypot(double(a[1]))))
     });
-    table.add(class::MATH, "static double log(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).ln()))
+    table.add(class::MATH, "static double sin(double)", |_, a| Ok(Value::Double(double(a[0]).sin())));
+    table.add(class::MATH, "static double cos(double)", |_, a| Ok(Value::Double(double(a[0]).cos())));
+    table.add(class::MATH, "static double tan(double)", |_, a| Ok(Value::Double(double(a[0]).tan())));
+    table.add(class::MATH, "static double atan2(double, double)", |_, a| {
+        Ok(Value::Double(double(a[0]).atan2(double(a[1]))))
     });
-    table.add(class::MATH, "static double log10(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).log10()))
-    });
-    table.add(class::MATH, "static double log1p(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).ln_1p()))
-    });
-    table.add(
-        class::MATH,
-        "static double hypot(double, double)",
-        |_, a| Ok(Value::Double(double(a[0]).hypot(double(a[1])))),
-    );
-    table.add(class::MATH, "static double sin(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).sin()))
-    });
-    table.add(class::MATH, "static double cos(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).cos()))
-    });
-    table.add(class::MATH, "static double tan(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).tan()))
-    });
-    table.add(
-        class::MATH,
-        "static double atan2(double, double)",
-        |_, a| Ok(Value::Double(double(a[0]).atan2(double(a[1])))),
-    );
-    table.add(class::MATH, "static double toRadians(double)", |_, a| {
-        Ok(Value::Double(double(a[0]).to_radians()))
-    });
+    table.add(class::MATH, "static double toRadians(double)", |_, a| Ok(Value::Double(double(a[0]).to_radians())));
     table.add(class::MATH, "static double signum(double)", |_, a| {
         let value = double(a[0]);
-        Ok(Value::Double(if value == 0.0 || value.is_nan() {
-            value
-        } else {
-            value.signum()
-        }))
+        Ok(Value::Double(if value == 0.0 || value.is_nan() { value } else { value.signum() }))
     });
-    table.add(class::MATH, "static int floorMod(int, int)", |m, a| {
-        floor(m, a, true).map(|v| Value::Integer(v as i32))
-    });
-    table.add(class::MATH, "static long floorMod(long, long)", |m, a| {
-        floor(m, a, true).map(Value::Long)
-    });
-    table.add(class::MATH, "static int floorDiv(int, int)", |m, a| {
-        floor(m, a, false).map(|v| Value::Integer(v as i32))
-    });
-    table.add(class::MATH, "static long floorDiv(long, long)", |m, a| {
-        floor(m, a, false).map(Value::Long)
-    });
+    table.add(class::MATH, "static int floorMod(int, int)", |m, a| floor(m, a, true).map(|v| Value::Integer(v as i32)));
+    table.add(class::MATH, "static long floorMod(long, long)", |m, a| floor(m, a, true).map(Value::Long));
+    table
+        .add(class::MATH, "static int floorDiv(int, int)", |m, a| floor(m, a, false).map(|v| Value::Integer(v as i32)));
+    table.add(class::MATH, "static long floorDiv(long, long)", |m, a| floor(m, a, false).map(Value::Long));
     table.add(class::MATH, "static int addExact(int, int)", |m, a| {
         exact(m, i64::from(int(a[0])) + i64::from(int(a[1])))
     });
@@ -700,9 +412,7 @@ fn register_math(table: &mut Table) {
     table.add(class::MATH, "static int multiplyExact(int, int)", |m, a| {
         exact(m, i64::from(int(a[0])) * i64::from(int(a[1])))
     });
-    table.add(class::MATH, "static int toIntExact(long)", |m, a| {
-        exact(m, long(a[0]))
-    });
+    table.add(class::MATH, "static int toIntExact(long)", |m, a| exact(m, long(a[0])));
 }
 
 /// `Math.round`: half up, by floor of the exact sum.

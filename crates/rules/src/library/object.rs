@@ -9,12 +9,8 @@ use crate::types::class;
 
 pub(super) fn register(table: &mut Table) {
     table.add(class::OBJECT, "String toString()", to_string);
-    table.add(class::OBJECT, "boolean equals(Object)", |m, a| {
-        Ok(Value::Boolean(m.heap.equal(a[0], a[1])))
-    });
-    table.add(class::OBJECT, "int hashCode()", |m, a| {
-        Ok(Value::Integer(m.heap.hash(a[0])))
-    });
+    table.add(class::OBJECT, "boolean equals(Object)", |m, a| Ok(Value::Boolean(m.heap.equal(a[0], a[1]))));
+    table.add(class::OBJECT, "int hashCode()", |m, a| Ok(Value::Integer(m.heap.hash(a[0]))));
     table.add(class::OBJECT, "Class getClass()", |m, a| {
         let name = m.heap.class_name(a[0]);
         Ok(m.heap.new_other(Other::Class(name)))
@@ -25,12 +21,8 @@ pub(super) fn register(table: &mut Table) {
         let (simple, full) = (m.heap.to_text(a[0]).into(), m.heap.to_text(a[1]).into());
         Ok(m.heap.new_other(Other::Class(ClassName { simple, full })))
     });
-    table.add(class::CLASS, "String getSimpleName()", |m, a| {
-        class_text(m, a, |name| name.simple.clone())
-    });
-    table.add(class::CLASS, "String getName()", |m, a| {
-        class_text(m, a, |name| name.full.clone())
-    });
+    table.add(class::CLASS, "String getSimpleName()", |m, a| class_text(m, a, |name| name.simple.clone()));
+    table.add(class::CLASS, "String getName()", |m, a| class_text(m, a, |name| name.full.clone()));
 
     table.add(class::ENUM, "static Object constant(int, int)", |m, a| {
         Ok(enum_constant(m, int(a[0]) as u16, int(a[1]) as u8))
@@ -49,48 +41,22 @@ pub(super) fn register(table: &mut Table) {
         }))
     });
 
-    table.add(
-        class::OBJECTS,
-        "static boolean equals(Object, Object)",
-        |m, a| Ok(Value::Boolean(m.heap.equal(a[0], a[1]))),
-    );
-    table.add(class::OBJECTS, "static int hashCode(Object)", |m, a| {
-        Ok(Value::Integer(m.heap.hash(a[0])))
+    table.add(class::OBJECTS, "static boolean equals(Object, Object)", |m, a| {
+        Ok(Value::Boolean(m.heap.equal(a[0], a[1])))
     });
-    table.add(class::OBJECTS, "static boolean isNull(Object)", |_, a| {
-        Ok(Value::Boolean(a[0].is_null()))
-    });
-    table.add(class::OBJECTS, "static boolean nonNull(Object)", |_, a| {
-        Ok(Value::Boolean(!a[0].is_null()))
-    });
+    table.add(class::OBJECTS, "static int hashCode(Object)", |m, a| Ok(Value::Integer(m.heap.hash(a[0]))));
+    table.add(class::OBJECTS, "static boolean isNull(Object)", |_, a| Ok(Value::Boolean(a[0].is_null())));
+    table.add(class::OBJECTS, "static boolean nonNull(Object)", |_, a| Ok(Value::Boolean(!a[0].is_null())));
     table.add(class::OBJECTS, "static String toString(Object)", to_string);
-    table.add(
-        class::OBJECTS,
-        "static String toString(Object, String)",
-        |m, a| {
-            if a[0].is_null() {
-                Ok(a[1])
-            } else {
-                to_string(m, a)
-            }
-        },
-    );
-    table.add(
-        class::OBJECTS,
-        "static A0 requireNonNull(Object)",
-        |m, a| {
-            if a[0].is_null() {
-                Err(m.exception(class::NULL_POINTER, None))
-            } else {
-                Ok(a[0])
-            }
-        },
-    );
-    table.add(
-        class::OBJECTS,
-        "static A0 requireNonNullElse(Object, Object)",
-        |_, a| Ok(if a[0].is_null() { a[1] } else { a[0] }),
-    );
+    table.add(class::OBJECTS, "static String toString(Object, String)", |m, a| {
+        if a[0].is_null() { Ok(a[1]) } else { to_string(m, a) }
+    });
+    table.add(class::OBJECTS, "static A0 requireNonNull(Object)", |m, a| {
+        if a[0].is_null() { Err(m.exception(class::NULL_POINTER, None)) } else { Ok(a[0]) }
+    });
+    table.add(class::OBJECTS, "static A0 requireNonNullElse(Object, Object)", |_, a| {
+        Ok(if a[0].is_null() { a[1] } else { a[0] })
+    });
 
     table.add(class::SYSTEM, "static long currentTimeMillis()", |_, _| {
         Ok(Value::Long(jiff::Timestamp::now().as_millisecond()))
@@ -98,22 +64,18 @@ pub(super) fn register(table: &mut Table) {
     table.add(class::SYSTEM, "static long nanoTime()", |_, _| {
         Ok(Value::Long(jiff::Timestamp::now().as_nanosecond() as i64))
     });
-    table.add(class::SYSTEM, "static String lineSeparator()", |m, _| {
-        Ok(m.heap.new_string(b"\n"))
-    });
+    table.add(class::SYSTEM, "static String lineSeparator()", |m, _| Ok(m.heap.new_string(b"\n")));
 
-    table.add(class::THROWABLE, "String getMessage()", |m, a| {
-        Ok(throwable(m, a[0]).map_or(Value::Null, |t| t.message))
-    });
+    table.add(
+        class::THROWABLE,
+        "String getMessage()",
+        |m, a| Ok(throwable(m, a[0]).map_or(Value::Null, |t| t.message)),
+    );
     table.add(class::THROWABLE, "String getLocalizedMessage()", |m, a| {
         Ok(throwable(m, a[0]).map_or(Value::Null, |t| t.message))
     });
-    table.add(class::THROWABLE, "Throwable getCause()", |m, a| {
-        Ok(throwable(m, a[0]).map_or(Value::Null, |t| t.cause))
-    });
-    table.add(class::THROWABLE, "void printStackTrace()", |_, _| {
-        Ok(Value::Null)
-    });
+    table.add(class::THROWABLE, "Throwable getCause()", |m, a| Ok(throwable(m, a[0]).map_or(Value::Null, |t| t.cause)));
+    table.add(class::THROWABLE, "void printStackTrace()", |_, _| Ok(Value::Null));
     register_exceptions(table);
 
     table.add(class::ITERATOR, "static Object over(Object)", iterate);
@@ -130,88 +92,44 @@ pub(super) fn register(table: &mut Table) {
         Ok(Value::Null)
     });
 
-    table.add(class::OPTIONAL, "static Optional<A0> of(Object)", |m, a| {
+    table.add(class::OPTIONAL, "static Optional<A0> of(Object)", |m, a| Ok(m.heap.new_other(Other::Optional(a[0]))));
+    table.add(class::OPTIONAL, "static Optional<A0> ofNullable(Object)", |m, a| {
         Ok(m.heap.new_other(Other::Optional(a[0])))
     });
-    table.add(
-        class::OPTIONAL,
-        "static Optional<A0> ofNullable(Object)",
-        |m, a| Ok(m.heap.new_other(Other::Optional(a[0]))),
-    );
-    table.add(class::OPTIONAL, "static Optional empty()", |m, _| {
-        Ok(m.heap.new_other(Other::Optional(Value::Null)))
-    });
-    table.add(class::OPTIONAL, "boolean isPresent()", |m, a| {
-        Ok(Value::Boolean(!optional(m, a[0]).is_null()))
-    });
-    table.add(class::OPTIONAL, "boolean isEmpty()", |m, a| {
-        Ok(Value::Boolean(optional(m, a[0]).is_null()))
-    });
+    table.add(class::OPTIONAL, "static Optional empty()", |m, _| Ok(m.heap.new_other(Other::Optional(Value::Null))));
+    table.add(class::OPTIONAL, "boolean isPresent()", |m, a| Ok(Value::Boolean(!optional(m, a[0]).is_null())));
+    table.add(class::OPTIONAL, "boolean isEmpty()", |m, a| Ok(Value::Boolean(optional(m, a[0]).is_null())));
     table.add(class::OPTIONAL, "T0 get()", optional_get);
     table.add(class::OPTIONAL, "T0 getAsInt()", optional_get);
     table.add(class::OPTIONAL, "T0 getAsLong()", optional_get);
     table.add(class::OPTIONAL, "T0 getAsDouble()", optional_get);
     table.add(class::OPTIONAL, "T0 orElse(Object)", |m, a| {
-        Ok(Some(optional(m, a[0]))
-            .filter(|v| !v.is_null())
-            .unwrap_or(a[1]))
+        Ok(Some(optional(m, a[0])).filter(|v| !v.is_null()).unwrap_or(a[1]))
     });
     table.add(class::OPTIONAL, "Optional<R> map(Function<T0>)", |m, a| {
         let value = optional(m, a[0]);
-        let mapped = if value.is_null() {
-            value
-        } else {
-            m.call(a[1], &[value])?
-        };
+        let mapped = if value.is_null() { value } else { m.call(a[1], &[value])? };
         Ok(m.heap.new_other(Other::Optional(mapped)))
     });
 
     for (class, is_long) in [(class::ATOMIC_INTEGER, false), (class::ATOMIC_LONG, true)] {
-        let new = if is_long {
-            "static AtomicLong new(long)"
-        } else {
-            "static AtomicInteger new(int)"
-        };
+        let new = if is_long { "static AtomicLong new(long)" } else { "static AtomicInteger new(int)" };
         table.add(class, new, |m, a| Ok(m.heap.new_other(Other::Atomic(a[0]))));
-        let none = if is_long {
-            "static AtomicLong new()"
-        } else {
-            "static AtomicInteger new()"
-        };
+        let none = if is_long { "static AtomicLong new()" } else { "static AtomicInteger new()" };
         if is_long {
-            table.add(class, none, |m, _| {
-                Ok(m.heap.new_other(Other::Atomic(Value::Long(0))))
-            });
+            table.add(class, none, |m, _| Ok(m.heap.new_other(Other::Atomic(Value::Long(0)))));
             table.add(class, "long get()", |m, a| Ok(atomic(m, a[0], 0).1));
-            table.add(class, "long incrementAndGet()", |m, a| {
-                Ok(atomic(m, a[0], 1).1)
-            });
-            table.add(class, "long decrementAndGet()", |m, a| {
-                Ok(atomic(m, a[0], -1).1)
-            });
-            table.add(class, "long getAndIncrement()", |m, a| {
-                Ok(atomic(m, a[0], 1).0)
-            });
-            table.add(class, "long addAndGet(long)", |m, a| {
-                Ok(atomic(m, a[0], a[1].as_long().unwrap_or(0)).1)
-            });
+            table.add(class, "long incrementAndGet()", |m, a| Ok(atomic(m, a[0], 1).1));
+            table.add(class, "long decrementAndGet()", |m, a| Ok(atomic(m, a[0], -1).1));
+            table.add(class, "long getAndIncrement()", |m, a| Ok(atomic(m, a[0], 1).0));
+            table.add(class, "long addAndGet(long)", |m, a| Ok(atomic(m, a[0], a[1].as_long().unwrap_or(0)).1));
         } else {
-            table.add(class, none, |m, _| {
-                Ok(m.heap.new_other(Other::Atomic(Value::Integer(0))))
-            });
+            table.add(class, none, |m, _| Ok(m.heap.new_other(Other::Atomic(Value::Integer(0)))));
             table.add(class, "int get()", |m, a| Ok(atomic(m, a[0], 0).1));
-            table.add(class, "int incrementAndGet()", |m, a| {
-                Ok(atomic(m, a[0], 1).1)
-            });
-            table.add(class, "int decrementAndGet()", |m, a| {
-                Ok(atomic(m, a[0], -1).1)
-            });
-            table.add(class, "int getAndIncrement()", |m, a| {
-                Ok(atomic(m, a[0], 1).0)
-            });
-            table.add(class, "int addAndGet(int)", |m, a| {
-                Ok(atomic(m, a[0], a[1].as_long().unwrap_or(0)).1)
-            });
+            table.add(class, "int incrementAndGet()", |m, a| Ok(atomic(m, a[0], 1).1));
+            table.add(class, "int decrementAndGet()", |m, a| Ok(atomic(m, a[0], -1).1));
+            table.add(class, "int getAndIncrement()", |m, a| Ok(atomic(m, a[0], 1).0));
+            table.add(class, "int addAndGet(int)", |m, a| Ok(atomic(m, a[0], a[1].as_long().unwrap_or(0)).1));
         }
     }
 }
@@ -246,11 +164,7 @@ fn register_exceptions(table: &mut Table) {
 }
 
 fn make(machine: &mut Machine<'_>, class: u16, message: Value, cause: Value) -> Outcome<Value> {
-    Ok(machine.heap.new_other(Other::Throwable(Throwable {
-        class,
-        message,
-        cause,
-    })))
+    Ok(machine.heap.new_other(Other::Throwable(Throwable { class, message, cause })))
 }
 
 pub(super) fn int(value: Value) -> i32 {
@@ -275,10 +189,7 @@ fn element_at(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> 
             let at = int(index);
             match machine.heap.list(list).items.get(at as usize) {
                 Some(item) => Ok(*item),
-                None => Err(machine.exception(
-                    class::INDEX_OUT_OF_BOUNDS,
-                    Some(&format!("Index {at} out of bounds")),
-                )),
+                None => Err(machine.exception(class::INDEX_OUT_OF_BOUNDS, Some(&format!("Index {at} out of bounds")))),
             }
         }
         (Value::Null, _) => Err(machine.null_pointer("cannot read an element of null")),
@@ -288,16 +199,10 @@ fn element_at(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> 
 
 pub(super) fn compare_to(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let natural = crate::heap::Comparator::Natural;
-    machine
-        .compare_with(&natural, arguments[0], arguments[1])
-        .map(Value::Integer)
+    machine.compare_with(&natural, arguments[0], arguments[1]).map(Value::Integer)
 }
 
-fn class_text(
-    machine: &mut Machine<'_>,
-    arguments: &[Value],
-    text: impl Fn(&ClassName) -> Arc<str>,
-) -> Outcome<Value> {
+fn class_text(machine: &mut Machine<'_>, arguments: &[Value], text: impl Fn(&ClassName) -> Arc<str>) -> Outcome<Value> {
     let name = match arguments[0] {
         Value::Other(other) => match machine.heap.other(other) {
             Other::Class(name) => text(name),
@@ -315,17 +220,13 @@ fn enum_constant(machine: &mut Machine<'_>, class: u16, ordinal: u8) -> Value {
     }
     let name = info.constants[usize::from(ordinal)].clone();
     let name = machine.heap.new_string(name.as_bytes());
-    machine
-        .heap
-        .new_instance(class, &[name, Value::Integer(ordinal.into())])
+    machine.heap.new_instance(class, &[name, Value::Integer(ordinal.into())])
 }
 
 fn enum_values(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let class = int(arguments[0]) as u16;
     let count = machine.program.classes[usize::from(class)].constants.len();
-    let values: Vec<Value> = (0..count)
-        .map(|ordinal| enum_constant(machine, class, ordinal as u8))
-        .collect();
+    let values: Vec<Value> = (0..count).map(|ordinal| enum_constant(machine, class, ordinal as u8)).collect();
     let kind = crate::heap::ListKind::Array(crate::heap::ArrayKind::Object);
     Ok(machine.heap.new_array(kind, values))
 }
@@ -334,11 +235,7 @@ fn enum_named(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> 
     let class = int(arguments[0]) as u16;
     let name = machine.heap.to_text(arguments[1]);
     let info = &machine.program.classes[usize::from(class)];
-    match info
-        .constants
-        .iter()
-        .position(|constant| **constant == *name)
-    {
+    match info.constants.iter().position(|constant| **constant == *name) {
         Some(ordinal) => Ok(enum_constant(machine, class, ordinal as u8)),
         None => {
             let message = format!("No enum constant {}.{name}", info.name);
@@ -359,14 +256,8 @@ fn throwable<'m>(machine: &'m Machine<'_>, value: Value) -> Option<&'m Throwable
 
 fn changes(machine: &Machine<'_>, over: Value) -> (u32, usize) {
     match over {
-        Value::List(list) => (
-            machine.heap.list(list).changes,
-            machine.heap.list(list).items.len(),
-        ),
-        Value::Map(map) | Value::Set(map) => (
-            machine.heap.map(map).changes,
-            machine.heap.map(map).entries.len(),
-        ),
+        Value::List(list) => (machine.heap.list(list).changes, machine.heap.list(list).items.len()),
+        Value::Map(map) | Value::Set(map) => (machine.heap.map(map).changes, machine.heap.map(map).entries.len()),
         _ => (0, 0),
     }
 }
@@ -381,22 +272,14 @@ fn iterate(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
         });
     };
     let (changes, _) = changes(machine, over);
-    Ok(machine.heap.new_other(Other::Iterator {
-        items: Arc::new(items),
-        at: 0,
-        over,
-        changes,
-    }))
+    Ok(machine.heap.new_other(Other::Iterator { items: Arc::new(items), at: 0, over, changes }))
 }
 
 fn has_next(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let Value::Other(other) = arguments[0] else {
         return Err(machine.null_pointer("the iterator is null"));
     };
-    let Other::Iterator {
-        items, at, over, ..
-    } = machine.heap.other(other)
-    else {
+    let Other::Iterator { items, at, over, .. } = machine.heap.other(other) else {
         return Ok(Value::Boolean(false));
     };
     // A list's iterator ends when its position is the list's size, even if the list has changed.
@@ -411,13 +294,7 @@ fn next(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let Value::Other(other) = arguments[0] else {
         return Err(machine.null_pointer("the iterator is null"));
     };
-    let Other::Iterator {
-        items,
-        at,
-        over,
-        changes: seen,
-    } = machine.heap.other(other)
-    else {
+    let Other::Iterator { items, at, over, changes: seen } = machine.heap.other(other) else {
         return Ok(Value::Null);
     };
     let (item, over, seen) = (items.get(*at).copied(), *over, *seen);
@@ -437,10 +314,7 @@ fn remove_current(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Val
     let Value::Other(other) = arguments[0] else {
         return Err(machine.null_pointer("the iterator is null"));
     };
-    let Other::Iterator {
-        items, at, over, ..
-    } = machine.heap.other(other)
-    else {
+    let Other::Iterator { items, at, over, .. } = machine.heap.other(other) else {
         return Ok(Value::Null);
     };
     let (at, over, items) = (*at, *over, items.clone());
@@ -459,10 +333,7 @@ fn remove_current(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Val
         _ => return Err(machine.exception(class::UNSUPPORTED_OPERATION, None)),
     }
     let (now, _) = changes(machine, over);
-    if let Other::Iterator {
-        items, at, changes, ..
-    } = machine.heap.other_mut(other)
-    {
+    if let Other::Iterator { items, at, changes, .. } = machine.heap.other_mut(other) {
         if matches!(over, Value::List(_)) {
             let mut rest = (**items).clone();
             rest.remove(*at - 1);
@@ -486,11 +357,7 @@ fn optional(machine: &Machine<'_>, value: Value) -> Value {
 
 fn optional_get(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let value = optional(machine, arguments[0]);
-    if value.is_null() {
-        Err(machine.exception(class::NO_SUCH_ELEMENT, Some("No value present")))
-    } else {
-        Ok(value)
-    }
+    if value.is_null() { Err(machine.exception(class::NO_SUCH_ELEMENT, Some("No value present"))) } else { Ok(value) }
 }
 
 /// The value before and after adding `by`.

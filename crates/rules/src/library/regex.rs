@@ -12,37 +12,23 @@ pub(super) fn register(table: &mut Table) {
     table.add(c, "boolean matches(String)", |m, a| {
         let source = display(m, a[1])?;
         let text = utf8(&m.heap, a[0]);
-        Ok(Value::Boolean(
-            m.pattern(&source, true)?.is_match(&text).unwrap_or(false),
-        ))
+        Ok(Value::Boolean(m.pattern(&source, true)?.is_match(&text).unwrap_or(false)))
     });
     table.add(c, "String[] split(String)", |m, a| split(m, a[0], a[1], 0));
-    table.add(c, "String[] split(String, int)", |m, a| {
-        split(m, a[0], a[1], int(a[2]))
-    });
-    table.add(c, "String replaceAll(String, String)", |m, a| {
-        replace(m, a, true)
-    });
-    table.add(c, "String replaceFirst(String, String)", |m, a| {
-        replace(m, a, false)
-    });
+    table.add(c, "String[] split(String, int)", |m, a| split(m, a[0], a[1], int(a[2])));
+    table.add(c, "String replaceAll(String, String)", |m, a| replace(m, a, true));
+    table.add(c, "String replaceFirst(String, String)", |m, a| replace(m, a, false));
     table.add(class::PATTERN, "static Pattern compile(String)", |m, a| {
         let source = display(m, a[0])?;
         m.pattern(&source, false)?;
         let source = crate::text::to_utf8(&source).as_ref().into();
         Ok(m.heap.new_other(Other::Pattern(source)))
     });
-    table.add(
-        class::PATTERN,
-        "static boolean matches(String, CharSequence)",
-        |m, a| {
-            let source = display(m, a[0])?;
-            let text = utf8(&m.heap, a[1]);
-            Ok(Value::Boolean(
-                m.pattern(&source, true)?.is_match(&text).unwrap_or(false),
-            ))
-        },
-    );
+    table.add(class::PATTERN, "static boolean matches(String, CharSequence)", |m, a| {
+        let source = display(m, a[0])?;
+        let text = utf8(&m.heap, a[1]);
+        Ok(Value::Boolean(m.pattern(&source, true)?.is_match(&text).unwrap_or(false)))
+    });
     table.add(class::PATTERN, "static String quote(String)", |m, a| {
         let quoted = fancy_regex::escape(&utf8(&m.heap, a[0])).into_owned();
         Ok(m.heap.new_string(quoted.as_bytes()))
@@ -56,23 +42,12 @@ pub(super) fn register(table: &mut Table) {
             return Ok(Value::Null);
         };
         let pattern = pattern.clone();
-        Ok(m.heap.new_other(Other::Matcher {
-            pattern,
-            text: a[1],
-            at: 0,
-            groups: Vec::new(),
-        }))
+        Ok(m.heap.new_other(Other::Matcher { pattern, text: a[1], at: 0, groups: Vec::new() }))
     });
-    table.add(class::MATCHER, "boolean matches()", |m, a| {
-        search(m, a[0], true)
-    });
-    table.add(class::MATCHER, "boolean find()", |m, a| {
-        search(m, a[0], false)
-    });
+    table.add(class::MATCHER, "boolean matches()", |m, a| search(m, a[0], true));
+    table.add(class::MATCHER, "boolean find()", |m, a| search(m, a[0], false));
     table.add(class::MATCHER, "String group()", |m, a| group(m, a[0], 0));
-    table.add(class::MATCHER, "String group(int)", |m, a| {
-        group(m, a[0], int(a[1]))
-    });
+    table.add(class::MATCHER, "String group(int)", |m, a| group(m, a[0], int(a[1])));
     table.add(class::MATCHER, "int groupCount()", |m, a| {
         let Value::Other(other) = a[0] else {
             return Ok(Value::Null);
@@ -81,9 +56,7 @@ pub(super) fn register(table: &mut Table) {
             return Ok(Value::Null);
         };
         let source = pattern.as_bytes().to_vec();
-        Ok(Value::Integer(
-            m.pattern(&source, false)?.captures_len() as i32 - 1,
-        ))
+        Ok(Value::Integer(m.pattern(&source, false)?.captures_len() as i32 - 1))
     });
 }
 
@@ -114,13 +87,8 @@ fn split(machine: &mut Machine<'_>, text: Value, pattern: Value, limit: i32) -> 
             }
         }
     }
-    let parts: Vec<Value> = parts
-        .into_iter()
-        .map(|part| machine.heap.new_string(part.as_bytes()))
-        .collect();
-    Ok(machine
-        .heap
-        .new_array(ListKind::Array(ArrayKind::String), parts))
+    let parts: Vec<Value> = parts.into_iter().map(|part| machine.heap.new_string(part.as_bytes())).collect();
+    Ok(machine.heap.new_array(ListKind::Array(ArrayKind::String), parts))
 }
 
 fn replace(machine: &mut Machine<'_>, arguments: &[Value], all: bool) -> Outcome<Value> {
@@ -165,10 +133,7 @@ fn expand(
                     }
                     None => {
                         let Some(first) = rest.next().and_then(|c| c.to_digit(10)) else {
-                            return Err(machine.exception(
-                                class::ILLEGAL_ARGUMENT,
-                                Some("Illegal group reference"),
-                            ));
+                            return Err(machine.exception(class::ILLEGAL_ARGUMENT, Some("Illegal group reference")));
                         };
                         let mut index = first as usize;
                         while let Some(digit) = rest.peek().and_then(|c| c.to_digit(10)) {
@@ -181,9 +146,7 @@ fn expand(
                         }
                         if index >= captures.len() {
                             let message = format!("No group {index}");
-                            return Err(
-                                machine.exception(class::INDEX_OUT_OF_BOUNDS, Some(&message))
-                            );
+                            return Err(machine.exception(class::INDEX_OUT_OF_BOUNDS, Some(&message)));
                         }
                         captures.get(index)
                     }
@@ -200,39 +163,20 @@ fn search(machine: &mut Machine<'_>, matcher: Value, anchored: bool) -> Outcome<
     let Value::Other(other) = matcher else {
         return Err(machine.null_pointer("the matcher is null"));
     };
-    let Other::Matcher {
-        pattern, text, at, ..
-    } = machine.heap.other(other)
-    else {
+    let Other::Matcher { pattern, text, at, .. } = machine.heap.other(other) else {
         return Ok(Value::Null);
     };
-    let (source, text, from) = (
-        pattern.as_bytes().to_vec(),
-        *text,
-        if anchored { 0 } else { *at },
-    );
+    let (source, text, from) = (pattern.as_bytes().to_vec(), *text, if anchored { 0 } else { *at });
     let text = utf8(&machine.heap, text);
     let regex = machine.pattern(&source, anchored)?;
-    let found = if from > text.len() {
-        None
-    } else {
-        regex.captures_from_pos(&text, from).ok().flatten()
-    };
+    let found = if from > text.len() { None } else { regex.captures_from_pos(&text, from).ok().flatten() };
     let all = found.as_ref().map(|captures| {
-        captures
-            .iter()
-            .map(|group| group.map(|group| (group.start(), group.end())))
-            .collect::<Vec<_>>()
+        captures.iter().map(|group| group.map(|group| (group.start(), group.end()))).collect::<Vec<_>>()
     });
     if let Other::Matcher { at, groups, .. } = machine.heap.other_mut(other) {
-        let end = all
-            .as_ref()
-            .and_then(|groups| groups.first().copied().flatten());
+        let end = all.as_ref().and_then(|groups| groups.first().copied().flatten());
         // After a match of nothing the next search starts one further.
-        *at = end.map_or(
-            text.len() + 1,
-            |(start, end)| if start == end { end + 1 } else { end },
-        );
+        *at = end.map_or(text.len() + 1, |(start, end)| if start == end { end + 1 } else { end });
         *groups = all.unwrap_or_default();
     }
     Ok(Value::Boolean(found.is_some()))
@@ -247,13 +191,8 @@ fn group(machine: &mut Machine<'_>, matcher: Value, index: i32) -> Outcome<Value
     };
     let (text, group) = (*text, groups.get(index as usize).copied());
     match group {
-        None if groups.is_empty() => {
-            Err(machine.exception(class::ILLEGAL_STATE, Some("No match found")))
-        }
-        None => Err(machine.exception(
-            class::INDEX_OUT_OF_BOUNDS,
-            Some(&format!("No group {index}")),
-        )),
+        None if groups.is_empty() => Err(machine.exception(class::ILLEGAL_STATE, Some("No match found"))),
+        None => Err(machine.exception(class::INDEX_OUT_OF_BOUNDS, Some(&format!("No group {index}")))),
         Some(None) => Ok(Value::Null),
         Some(Some((start, end))) => {
             let text = utf8(&machine.heap, text);

@@ -23,10 +23,7 @@ pub(super) fn register(table: &mut Table) {
         Ok(stream(m, all))
     });
     table.add(c, "static Stream<Integer> range(int, int)", |m, a| {
-        let all = (int(a[0])..int(a[1]))
-            .take(10_000_000)
-            .map(Value::Integer)
-            .collect();
+        let all = (int(a[0])..int(a[1])).take(10_000_000).map(Value::Integer).collect();
         Ok(stream(m, all))
     });
     table.add(c, "this filter(Function<T0>)", |m, a| {
@@ -40,15 +37,9 @@ pub(super) fn register(table: &mut Table) {
     });
     table.add(c, "Stream<R> map(Function<T0>)", mapped);
     table.add(c, "Stream<R> mapToObj(Function<T0>)", mapped);
-    table.add(c, "Stream<Integer> mapToInt(Function<T0>)", |m, a| {
-        converted(m, a, crate::program::Primitive::Int)
-    });
-    table.add(c, "Stream<Long> mapToLong(Function<T0>)", |m, a| {
-        converted(m, a, crate::program::Primitive::Long)
-    });
-    table.add(c, "Stream<Double> mapToDouble(Function<T0>)", |m, a| {
-        converted(m, a, crate::program::Primitive::Double)
-    });
+    table.add(c, "Stream<Integer> mapToInt(Function<T0>)", |m, a| converted(m, a, crate::program::Primitive::Int));
+    table.add(c, "Stream<Long> mapToLong(Function<T0>)", |m, a| converted(m, a, crate::program::Primitive::Long));
+    table.add(c, "Stream<Double> mapToDouble(Function<T0>)", |m, a| converted(m, a, crate::program::Primitive::Double));
     table.add(c, "this boxed()", |_, a| Ok(a[0]));
     table.add(c, "this distinct()", |m, a| {
         let all = elements(m, a[0]).to_vec();
@@ -67,19 +58,11 @@ pub(super) fn register(table: &mut Table) {
         Ok(stream(m, all))
     });
     table.add(c, "this limit(long)", |m, a| {
-        let all = elements(m, a[0])
-            .iter()
-            .copied()
-            .take(a[1].as_long().unwrap_or(0).max(0) as usize)
-            .collect();
+        let all = elements(m, a[0]).iter().copied().take(a[1].as_long().unwrap_or(0).max(0) as usize).collect();
         Ok(stream(m, all))
     });
     table.add(c, "this skip(long)", |m, a| {
-        let all = elements(m, a[0])
-            .iter()
-            .copied()
-            .skip(a[1].as_long().unwrap_or(0).max(0) as usize)
-            .collect();
+        let all = elements(m, a[0]).iter().copied().skip(a[1].as_long().unwrap_or(0).max(0) as usize).collect();
         Ok(stream(m, all))
     });
     table.add(c, "void forEach(Function<T0>)", |m, a| {
@@ -88,51 +71,31 @@ pub(super) fn register(table: &mut Table) {
         }
         Ok(Value::Null)
     });
-    table.add(c, "long count()", |m, a| {
-        Ok(Value::Long(elements(m, a[0]).len() as i64))
-    });
-    table.add(c, "boolean anyMatch(Function<T0>)", |m, a| {
-        found(m, a, true).map(Value::Boolean)
-    });
-    table.add(c, "boolean allMatch(Function<T0>)", |m, a| {
-        found(m, a, false).map(|any| Value::Boolean(!any))
-    });
-    table.add(c, "boolean noneMatch(Function<T0>)", |m, a| {
-        found(m, a, true).map(|any| Value::Boolean(!any))
-    });
+    table.add(c, "long count()", |m, a| Ok(Value::Long(elements(m, a[0]).len() as i64)));
+    table.add(c, "boolean anyMatch(Function<T0>)", |m, a| found(m, a, true).map(Value::Boolean));
+    table.add(c, "boolean allMatch(Function<T0>)", |m, a| found(m, a, false).map(|any| Value::Boolean(!any)));
+    table.add(c, "boolean noneMatch(Function<T0>)", |m, a| found(m, a, true).map(|any| Value::Boolean(!any)));
     table.add(c, "Optional<T0> findFirst()", |m, a| {
         let first = elements(m, a[0]).first().copied().unwrap_or(Value::Null);
         Ok(m.heap.new_other(Other::Optional(first)))
     });
-    for (signature, greatest) in [
-        ("Optional<T0> max(Comparator<T0,T0>)", true),
-        ("Optional<T0> min(Comparator<T0,T0>)", false),
-    ] {
-        let run: super::Native = if greatest {
-            |m, a| optional_best(m, a, true)
-        } else {
-            |m, a| optional_best(m, a, false)
-        };
+    for (signature, greatest) in
+        [("Optional<T0> max(Comparator<T0,T0>)", true), ("Optional<T0> min(Comparator<T0,T0>)", false)]
+    {
+        let run: super::Native =
+            if greatest { |m, a| optional_best(m, a, true) } else { |m, a| optional_best(m, a, false) };
         table.add(c, signature, run);
     }
-    table.add(c, "Optional<T0> max()", |m, a| {
-        optional_best(m, &[a[0], Value::Null], true)
-    });
-    table.add(c, "Optional<T0> min()", |m, a| {
-        optional_best(m, &[a[0], Value::Null], false)
-    });
+    table.add(c, "Optional<T0> max()", |m, a| optional_best(m, &[a[0], Value::Null], true));
+    table.add(c, "Optional<T0> min()", |m, a| optional_best(m, &[a[0], Value::Null], false));
     table.add(c, "T0 sum()", sum);
     table.add(c, "Optional<Double> average()", |m, a| {
         let all = elements(m, a[0]);
         if all.is_empty() {
             return Ok(m.heap.new_other(Other::Optional(Value::Null)));
         }
-        let total: f64 = all
-            .iter()
-            .filter_map(|item| number_to_double(&m.heap, *item))
-            .sum();
-        Ok(m.heap
-            .new_other(Other::Optional(Value::Double(total / all.len() as f64))))
+        let total: f64 = all.iter().filter_map(|item| number_to_double(&m.heap, *item)).sum();
+        Ok(m.heap.new_other(Other::Optional(Value::Double(total / all.len() as f64))))
     });
     table.add(c, "T0 reduce(Object, Function<T0,T0>)", |m, a| {
         let mut held = a[1];
@@ -147,23 +110,14 @@ pub(super) fn register(table: &mut Table) {
     });
     table.add(c, "Object[] toArray()", |m, a| {
         let all = elements(m, a[0]).to_vec();
-        Ok(m.heap
-            .new_array(ListKind::Array(crate::heap::ArrayKind::Object), all))
+        Ok(m.heap.new_array(ListKind::Array(crate::heap::ArrayKind::Object), all))
     });
     table.add(c, "? collect(Object)", collect);
     let c = class::COLLECTORS;
-    table.add(c, "static Object toList()", |m, _| {
-        Ok(m.heap.new_string(b"list"))
-    });
-    table.add(c, "static Object toSet()", |m, _| {
-        Ok(m.heap.new_string(b"set"))
-    });
-    table.add(c, "static Object counting()", |m, _| {
-        Ok(m.heap.new_string(b"count"))
-    });
-    table.add(c, "static Object joining()", |m, _| {
-        Ok(m.heap.new_string(b"join"))
-    });
+    table.add(c, "static Object toList()", |m, _| Ok(m.heap.new_string(b"list")));
+    table.add(c, "static Object toSet()", |m, _| Ok(m.heap.new_string(b"set")));
+    table.add(c, "static Object counting()", |m, _| Ok(m.heap.new_string(b"count")));
+    table.add(c, "static Object joining()", |m, _| Ok(m.heap.new_string(b"join")));
     table.add(c, "static Object joining(CharSequence)", |m, a| {
         let mut text = b"join".to_vec();
         text.extend(display(m, a[0])?);
@@ -197,11 +151,7 @@ fn mapped(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     Ok(stream(machine, all))
 }
 
-fn converted(
-    machine: &mut Machine<'_>,
-    arguments: &[Value],
-    target: crate::program::Primitive,
-) -> Outcome<Value> {
+fn converted(machine: &mut Machine<'_>, arguments: &[Value], target: crate::program::Primitive) -> Outcome<Value> {
     let mut all = Vec::new();
     for item in elements(machine, arguments[0]).iter() {
         let value = machine.call(arguments[1], &[*item])?;
@@ -237,18 +187,11 @@ fn optional_best(machine: &mut Machine<'_>, arguments: &[Value], greatest: bool)
 fn sum(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let all = elements(machine, arguments[0]);
     Ok(match all.first() {
-        Some(Value::Double(_) | Value::Float(_)) => {
-            Value::Double(all.iter().filter_map(|item| item.as_double()).sum())
-        }
-        Some(Value::Long(_)) => Value::Long(
-            all.iter()
-                .filter_map(|item| item.as_long())
-                .fold(0, i64::wrapping_add),
-        ),
+        Some(Value::Double(_) | Value::Float(_)) => Value::Double(all.iter().filter_map(|item| item.as_double()).sum()),
+        Some(Value::Long(_)) => Value::Long(all.iter().filter_map(|item| item.as_long()).fold(0, i64::wrapping_add)),
         _ => Value::Integer(
-            all.iter()
-                .filter_map(|item| item.as_long())
-                .fold(0, |sum, v| (sum as i32).wrapping_add(v as i32).into()) as i32,
+            all.iter().filter_map(|item| item.as_long()).fold(0, |sum, v| (sum as i32).wrapping_add(v as i32).into())
+                as i32,
         ),
     })
 }

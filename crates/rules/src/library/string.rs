@@ -8,33 +8,17 @@ use crate::types::class;
 
 pub(super) fn register(table: &mut Table) {
     let c = class::STRING;
-    table.add(class::CHAR_SEQUENCE, "int length()", |m, a| {
-        Ok(Value::Integer(units(&m.heap, a[0]).len() as i32))
-    });
+    table.add(class::CHAR_SEQUENCE, "int length()", |m, a| Ok(Value::Integer(units(&m.heap, a[0]).len() as i32)));
     table.add(class::CHAR_SEQUENCE, "char charAt(int)", char_at);
-    table.add(c, "int length()", |m, a| {
-        Ok(Value::Integer(units(&m.heap, a[0]).len() as i32))
-    });
-    table.add(c, "String substring(int)", |m, a| {
-        substring(m, a[0], int(a[1]), None)
-    });
-    table.add(c, "String substring(int, int)", |m, a| {
-        substring(m, a[0], int(a[1]), Some(int(a[2])))
-    });
-    table.add(c, "CharSequence subSequence(int, int)", |m, a| {
-        substring(m, a[0], int(a[1]), Some(int(a[2])))
-    });
-    table.add(c, "boolean isEmpty()", |m, a| {
-        Ok(Value::Boolean(bytes(&m.heap, a[0]).is_empty()))
-    });
-    table.add(c, "boolean isBlank()", |m, a| {
-        Ok(Value::Boolean(utf8(&m.heap, a[0]).trim().is_empty()))
-    });
+    table.add(c, "int length()", |m, a| Ok(Value::Integer(units(&m.heap, a[0]).len() as i32)));
+    table.add(c, "String substring(int)", |m, a| substring(m, a[0], int(a[1]), None));
+    table.add(c, "String substring(int, int)", |m, a| substring(m, a[0], int(a[1]), Some(int(a[2]))));
+    table.add(c, "CharSequence subSequence(int, int)", |m, a| substring(m, a[0], int(a[1]), Some(int(a[2]))));
+    table.add(c, "boolean isEmpty()", |m, a| Ok(Value::Boolean(bytes(&m.heap, a[0]).is_empty())));
+    table.add(c, "boolean isBlank()", |m, a| Ok(Value::Boolean(utf8(&m.heap, a[0]).trim().is_empty())));
     table.add(c, "boolean contains(CharSequence)", |m, a| {
         let part = display(m, a[1])?;
-        Ok(Value::Boolean(
-            find(bytes(&m.heap, a[0]), &part, 0).is_some(),
-        ))
+        Ok(Value::Boolean(find(bytes(&m.heap, a[0]), &part, 0).is_some()))
     });
     table.add(c, "boolean startsWith(String)", |m, a| {
         let part = display(m, a[1])?;
@@ -43,64 +27,32 @@ pub(super) fn register(table: &mut Table) {
     table.add(c, "boolean startsWith(String, int)", |m, a| {
         let part: Vec<u16> = units(&m.heap, a[1]);
         let text = units(&m.heap, a[0]);
-        Ok(Value::Boolean(
-            int(a[2]) >= 0
-                && text
-                    .get(int(a[2]) as usize..)
-                    .is_some_and(|t| t.starts_with(&part)),
-        ))
+        Ok(Value::Boolean(int(a[2]) >= 0 && text.get(int(a[2]) as usize..).is_some_and(|t| t.starts_with(&part))))
     });
     table.add(c, "boolean endsWith(String)", |m, a| {
         let part = display(m, a[1])?;
         Ok(Value::Boolean(bytes(&m.heap, a[0]).ends_with(&part)))
     });
-    table.add(c, "int indexOf(String)", |m, a| {
-        index_of(m, a[0], a[1], 0, false)
-    });
-    table.add(c, "int indexOf(int)", |m, a| {
-        index_of(m, a[0], unit_text(a[1]), 0, false)
-    });
-    table.add(c, "int indexOf(String, int)", |m, a| {
-        index_of(m, a[0], a[1], int(a[2]), false)
-    });
-    table.add(c, "int indexOf(int, int)", |m, a| {
-        index_of(m, a[0], unit_text(a[1]), int(a[2]), false)
-    });
-    table.add(c, "int lastIndexOf(String)", |m, a| {
-        index_of(m, a[0], a[1], i32::MAX, true)
-    });
-    table.add(c, "int lastIndexOf(int)", |m, a| {
-        index_of(m, a[0], unit_text(a[1]), i32::MAX, true)
-    });
+    table.add(c, "int indexOf(String)", |m, a| index_of(m, a[0], a[1], 0, false));
+    table.add(c, "int indexOf(int)", |m, a| index_of(m, a[0], unit_text(a[1]), 0, false));
+    table.add(c, "int indexOf(String, int)", |m, a| index_of(m, a[0], a[1], int(a[2]), false));
+    table.add(c, "int indexOf(int, int)", |m, a| index_of(m, a[0], unit_text(a[1]), int(a[2]), false));
+    table.add(c, "int lastIndexOf(String)", |m, a| index_of(m, a[0], a[1], i32::MAX, true));
+    table.add(c, "int lastIndexOf(int)", |m, a| index_of(m, a[0], unit_text(a[1]), i32::MAX, true));
     table.add(c, "int compareTo(String)", super::object::compare_to);
     table.add(c, "int compareToIgnoreCase(String)", |m, a| {
-        m.compare_with(&crate::heap::Comparator::CaseInsensitive, a[0], a[1])
-            .map(Value::Integer)
+        m.compare_with(&crate::heap::Comparator::CaseInsensitive, a[0], a[1]).map(Value::Integer)
     });
     table.add(c, "boolean contentEquals(CharSequence)", |m, a| {
         let other = display(m, a[1])?;
         Ok(Value::Boolean(bytes(&m.heap, a[0]) == other))
     });
-    table.add(c, "String trim()", |m, a| {
-        map(m, a[0], |text| {
-            text.trim_matches(|c: char| c <= ' ').to_owned()
-        })
-    });
-    table.add(c, "String strip()", |m, a| {
-        map(m, a[0], |text| text.trim().to_owned())
-    });
-    table.add(c, "String stripLeading()", |m, a| {
-        map(m, a[0], |text| text.trim_start().to_owned())
-    });
-    table.add(c, "String stripTrailing()", |m, a| {
-        map(m, a[0], |text| text.trim_end().to_owned())
-    });
-    table.add(c, "String toUpperCase()", |m, a| {
-        map(m, a[0], str::to_uppercase)
-    });
-    table.add(c, "String toLowerCase()", |m, a| {
-        map(m, a[0], str::to_lowercase)
-    });
+    table.add(c, "String trim()", |m, a| map(m, a[0], |text| text.trim_matches(|c: char| c <= ' ').to_owned()));
+    table.add(c, "String strip()", |m, a| map(m, a[0], |text| text.trim().to_owned()));
+    table.add(c, "String stripLeading()", |m, a| map(m, a[0], |text| text.trim_start().to_owned()));
+    table.add(c, "String stripTrailing()", |m, a| map(m, a[0], |text| text.trim_end().to_owned()));
+    table.add(c, "String toUpperCase()", |m, a| map(m, a[0], str::to_uppercase));
+    table.add(c, "String toLowerCase()", |m, a| map(m, a[0], str::to_lowercase));
     table.add(c, "String intern()", |_, a| Ok(a[0]));
     table.add(c, "String concat(String)", |m, a| {
         let mut text = bytes(&m.heap, a[0]).to_vec();
@@ -110,27 +62,16 @@ pub(super) fn register(table: &mut Table) {
     table.add(c, "String repeat(int)", repeat);
     table.add(c, "String replace(char, char)", |m, a| {
         let (from, to) = (int(a[1]) as u16, int(a[2]) as u16);
-        let text = crate::text::from_units(
-            units(&m.heap, a[0])
-                .into_iter()
-                .map(|u| if u == from { to } else { u }),
-        );
+        let text = crate::text::from_units(units(&m.heap, a[0]).into_iter().map(|u| if u == from { to } else { u }));
         Ok(m.heap.new_string(&text))
     });
     table.add(c, "String replace(CharSequence, CharSequence)", replace);
     table.add(c, "char[] toCharArray()", |m, a| {
-        let all: Vec<Value> = units(&m.heap, a[0])
-            .into_iter()
-            .map(Value::Character)
-            .collect();
-        Ok(m.heap
-            .new_array(ListKind::Array(crate::heap::ArrayKind::Char), all))
+        let all: Vec<Value> = units(&m.heap, a[0]).into_iter().map(Value::Character).collect();
+        Ok(m.heap.new_array(ListKind::Array(crate::heap::ArrayKind::Char), all))
     });
     table.add(c, "Stream<Integer> chars()", |m, a| {
-        let all: Vec<Value> = units(&m.heap, a[0])
-            .into_iter()
-            .map(|u| Value::Integer(u.into()))
-            .collect();
+        let all: Vec<Value> = units(&m.heap, a[0]).into_iter().map(|u| Value::Integer(u.into())).collect();
         Ok(m.heap.new_other(Other::Stream(all.into())))
     });
     for signature in [
@@ -154,8 +95,7 @@ pub(super) fn register(table: &mut Table) {
     table.add(c, "static String join(CharSequence, Iterable)", join);
     table.add(c, "static String join(CharSequence, Object...)", join);
     table.add(c, "static Comparator CASE_INSENSITIVE_ORDER()", |m, _| {
-        Ok(m.heap
-            .new_other(Other::Comparator(crate::heap::Comparator::CaseInsensitive)))
+        Ok(m.heap.new_other(Other::Comparator(crate::heap::Comparator::CaseInsensitive)))
     });
     register_builder(table);
 }
@@ -208,20 +148,11 @@ fn char_at(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     }
 }
 
-fn substring(
-    machine: &mut Machine<'_>,
-    text: Value,
-    start: i32,
-    end: Option<i32>,
-) -> Outcome<Value> {
+fn substring(machine: &mut Machine<'_>, text: Value, start: i32, end: Option<i32>) -> Outcome<Value> {
     let Value::String(place) = text else {
         return Err(machine.null_pointer("the text is null"));
     };
-    let length = if place.is_ascii() {
-        place.bytes_len() as i32
-    } else {
-        units(&machine.heap, text).len() as i32
-    };
+    let length = if place.is_ascii() { place.bytes_len() as i32 } else { units(&machine.heap, text).len() as i32 };
     let stop = end.unwrap_or(length);
     if start < 0 || stop > length || start > stop {
         let message = match end {
@@ -234,11 +165,7 @@ fn substring(
         return Ok(text);
     }
     if place.is_ascii() {
-        return Ok(Value::String(Text::slice_ascii(
-            place,
-            start as usize,
-            stop as usize,
-        )));
+        return Ok(Value::String(Text::slice_ascii(place, start as usize, stop as usize)));
     }
     let part = units(&machine.heap, text)[start as usize..stop as usize].to_vec();
     Ok(machine.heap.new_string(&crate::text::from_units(part)))
@@ -249,25 +176,13 @@ fn unit_text(value: Value) -> Value {
     Value::Character(int(value) as u16)
 }
 
-fn index_of(
-    machine: &mut Machine<'_>,
-    text: Value,
-    part: Value,
-    from: i32,
-    last: bool,
-) -> Outcome<Value> {
+fn index_of(machine: &mut Machine<'_>, text: Value, part: Value, from: i32, last: bool) -> Outcome<Value> {
     let part = crate::text::units(&display(machine, part)?).collect::<Vec<u16>>();
     let text = units(&machine.heap, text);
     let fits = |at: &usize| text[*at..].starts_with(&part);
-    let most = (text.len() + 1)
-        .saturating_sub(part.len().max(1))
-        .max(usize::from(part.is_empty()) * (text.len() + 1));
+    let most = (text.len() + 1).saturating_sub(part.len().max(1)).max(usize::from(part.is_empty()) * (text.len() + 1));
     let start = from.max(0) as usize;
-    let found = if last {
-        (0..most.min(start.saturating_add(1))).rev().find(fits)
-    } else {
-        (start..most).find(fits)
-    };
+    let found = if last { (0..most.min(start.saturating_add(1))).rev().find(fits) } else { (start..most).find(fits) };
     Ok(Value::Integer(found.map_or(-1, |at| at as i32)))
 }
 
@@ -289,10 +204,7 @@ fn map(machine: &mut Machine<'_>, text: Value, change: impl Fn(&str) -> String) 
 fn repeat(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let count = int(arguments[1]);
     if count < 0 {
-        return Err(machine.exception(
-            class::ILLEGAL_ARGUMENT,
-            Some(&format!("count is negative: {count}")),
-        ));
+        return Err(machine.exception(class::ILLEGAL_ARGUMENT, Some(&format!("count is negative: {count}"))));
     }
     let text = bytes(&machine.heap, arguments[0]);
     if text.len().saturating_mul(count as usize) > crate::heap::DEFAULT_MEMORY / 4 {
@@ -348,18 +260,9 @@ fn join(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
 
 /// `String.equalsIgnoreCase`: unit by unit, equal in upper or in lower case.
 pub(crate) fn equals_ignore_case(left: &[u8], right: &[u8]) -> bool {
-    let upper = |c: char| {
-        c.to_uppercase()
-            .next()
-            .filter(|_| c.to_uppercase().count() == 1)
-            .unwrap_or(c)
-    };
+    let upper = |c: char| c.to_uppercase().next().filter(|_| c.to_uppercase().count() == 1).unwrap_or(c);
     let lower = |c: char| {
-        if c == 'İ' {
-            'i'
-        } else {
-            c.to_lowercase().next().unwrap_or(c)
-        }
+        if c == 'İ' { 'i' } else { c.to_lowercase().next().unwrap_or(c) }
     };
     let (left, right) = (crate::text::to_utf8(left), crate::text::to_utf8(right));
     let (mut a, mut b) = (left.chars(), right.chars());
@@ -380,28 +283,16 @@ pub(crate) fn equals_ignore_case(left: &[u8], right: &[u8]) -> bool {
 fn register_builder(table: &mut Table) {
     for c in [class::STRING_BUILDER, class::STRING_BUFFER] {
         let (none, text, size) = if c == class::STRING_BUILDER {
-            (
-                "static StringBuilder new()",
-                "static StringBuilder new(CharSequence)",
-                "static StringBuilder new(int)",
-            )
+            ("static StringBuilder new()", "static StringBuilder new(CharSequence)", "static StringBuilder new(int)")
         } else {
-            (
-                "static StringBuffer new()",
-                "static StringBuffer new(CharSequence)",
-                "static StringBuffer new(int)",
-            )
+            ("static StringBuffer new()", "static StringBuffer new(CharSequence)", "static StringBuffer new(int)")
         };
-        table.add(c, none, |m, _| {
-            Ok(m.heap.new_other(Other::Builder(Vec::new())))
-        });
+        table.add(c, none, |m, _| Ok(m.heap.new_other(Other::Builder(Vec::new()))));
         table.add(c, text, |m, a| {
             let text = display(m, a[0])?;
             Ok(m.heap.new_other(Other::Builder(text)))
         });
-        table.add(c, size, |m, _| {
-            Ok(m.heap.new_other(Other::Builder(Vec::new())))
-        });
+        table.add(c, size, |m, _| Ok(m.heap.new_other(Other::Builder(Vec::new()))));
     }
     let c = class::STRING_BUILDER;
     for signature in [
@@ -432,9 +323,7 @@ fn register_builder(table: &mut Table) {
         let length = units(&m.heap, a[0]).len() as i32;
         splice(m, a[0], int(a[1]), int(a[2]).min(length), b"")
     });
-    table.add(c, "this deleteCharAt(int)", |m, a| {
-        splice(m, a[0], int(a[1]), int(a[1]) + 1, b"")
-    });
+    table.add(c, "this deleteCharAt(int)", |m, a| splice(m, a[0], int(a[1]), int(a[1]) + 1, b""));
     table.add(c, "this replace(int, int, String)", |m, a| {
         let text = display(m, a[3])?;
         let length = units(&m.heap, a[0]).len() as i32;
@@ -453,15 +342,9 @@ fn register_builder(table: &mut Table) {
         let reversed: String = utf8(&m.heap, a[0]).chars().rev().collect();
         edit(m, a[0], |built| *built = reversed.into_bytes())
     });
-    table.add(c, "int indexOf(String)", |m, a| {
-        index_of(m, a[0], a[1], 0, false)
-    });
-    table.add(c, "int lastIndexOf(String)", |m, a| {
-        index_of(m, a[0], a[1], i32::MAX, true)
-    });
-    table.add(c, "boolean isEmpty()", |m, a| {
-        Ok(Value::Boolean(bytes(&m.heap, a[0]).is_empty()))
-    });
+    table.add(c, "int indexOf(String)", |m, a| index_of(m, a[0], a[1], 0, false));
+    table.add(c, "int lastIndexOf(String)", |m, a| index_of(m, a[0], a[1], i32::MAX, true));
+    table.add(c, "boolean isEmpty()", |m, a| Ok(Value::Boolean(bytes(&m.heap, a[0]).is_empty())));
     for signature in ["String substring(int)", "String substring(int, int)"] {
         table.add(c, signature, |m, a| {
             let text = to_string(m, a)?;
@@ -470,11 +353,7 @@ fn register_builder(table: &mut Table) {
     }
 }
 
-fn edit(
-    machine: &mut Machine<'_>,
-    builder: Value,
-    change: impl FnOnce(&mut Vec<u8>),
-) -> Outcome<Value> {
+fn edit(machine: &mut Machine<'_>, builder: Value, change: impl FnOnce(&mut Vec<u8>)) -> Outcome<Value> {
     let Value::Other(other) = builder else {
         return Err(machine.null_pointer("the builder is null"));
     };
@@ -487,20 +366,12 @@ fn edit(
     Ok(builder)
 }
 
-fn splice(
-    machine: &mut Machine<'_>,
-    builder: Value,
-    start: i32,
-    end: i32,
-    with: &[u8],
-) -> Outcome<Value> {
+fn splice(machine: &mut Machine<'_>, builder: Value, start: i32, end: i32, with: &[u8]) -> Outcome<Value> {
     let mut all = units(&machine.heap, builder);
     if start < 0 || start > end || end as usize > all.len() {
         let message = format!("start {start}, end {end}, length {}", all.len());
         return Err(machine.exception(class::STRING_INDEX, Some(&message)));
     }
     all.splice(start as usize..end as usize, crate::text::units(with));
-    edit(machine, builder, |built| {
-        *built = crate::text::from_units(all)
-    })
+    edit(machine, builder, |built| *built = crate::text::from_units(all))
 }

@@ -80,10 +80,7 @@ fn read_date_time(text: &str) -> Option<DateTime> {
 }
 
 fn read_time(text: &str) -> Option<Time> {
-    let valid = text.len() >= 5
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
+    let valid = text.len() >= 5 && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
     if valid { text.parse().ok() } else { None }
 }
 
@@ -139,36 +136,22 @@ macro_rules! reads {
 
 fn register_date(table: &mut Table) {
     let c = class::LOCAL_DATE;
-    table.add(c, "static LocalDate parse(CharSequence)", |m, a| {
-        parse(m, a[0], read_date, Other::Date)
+    table.add(c, "static LocalDate parse(CharSequence)", |m, a| parse(m, a[0], read_date, Other::Date));
+    table.add(c, "static LocalDate parse(CharSequence, DateTimeFormatter)", |m, a| {
+        let pattern = pattern_of(m, a[1]);
+        parse(m, a[0], |text| Date::strptime(&pattern, text).ok(), Other::Date)
     });
-    table.add(
-        c,
-        "static LocalDate parse(CharSequence, DateTimeFormatter)",
-        |m, a| {
-            let pattern = pattern_of(m, a[1]);
-            parse(
-                m,
-                a[0],
-                |text| Date::strptime(&pattern, text).ok(),
-                Other::Date,
-            )
-        },
-    );
     table.add(c, "static LocalDate of(int, int, int)", |m, a| {
         let made = Date::new(int(a[0]) as i16, int(a[1]) as i8, int(a[2]) as i8).map(Other::Date);
         make(m, made)
     });
     table.add(c, "static LocalDate now()", |m, _| {
-        let today = jiff::Timestamp::now()
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .date();
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
         Ok(m.heap.new_other(Other::Date(today)))
     });
     table.add(c, "static LocalDate ofEpochDay(long)", |m, a| {
-        let made = Date::constant(1970, 1, 1)
-            .checked_add(span_of("DAYS", a[0].as_long().unwrap_or(0)))
-            .map(Other::Date);
+        let made =
+            Date::constant(1970, 1, 1).checked_add(span_of("DAYS", a[0].as_long().unwrap_or(0))).map(Other::Date);
         make(m, made)
     });
     table.add(c, "long toEpochDay()", |m, a| {
@@ -191,8 +174,7 @@ fn register_date(table: &mut Table) {
     table.add(c, "LocalDateTime atTime(int, int)", |m, a| {
         let day = date(&m.heap, a[0]);
         let day = need(m, day)?;
-        let made = Time::new(int(a[1]) as i8, int(a[2]) as i8, 0, 0)
-            .map(|time| Other::DateTime(day.to_datetime(time)));
+        let made = Time::new(int(a[1]) as i8, int(a[2]) as i8, 0, 0).map(|time| Other::DateTime(day.to_datetime(time)));
         make(m, made)
     });
     table.add(c, "LocalDate withDayOfMonth(int)", |m, a| {
@@ -207,45 +189,23 @@ fn register_date(table: &mut Table) {
 
 fn register_date_time(table: &mut Table) {
     let c = class::LOCAL_DATE_TIME;
-    table.add(c, "static LocalDateTime parse(CharSequence)", |m, a| {
-        parse(m, a[0], read_date_time, Other::DateTime)
+    table.add(c, "static LocalDateTime parse(CharSequence)", |m, a| parse(m, a[0], read_date_time, Other::DateTime));
+    table.add(c, "static LocalDateTime parse(CharSequence, DateTimeFormatter)", |m, a| {
+        let pattern = pattern_of(m, a[1]);
+        parse(m, a[0], |text| DateTime::strptime(&pattern, text).ok(), Other::DateTime)
     });
-    table.add(
-        c,
-        "static LocalDateTime parse(CharSequence, DateTimeFormatter)",
-        |m, a| {
-            let pattern = pattern_of(m, a[1]);
-            parse(
-                m,
-                a[0],
-                |text| DateTime::strptime(&pattern, text).ok(),
-                Other::DateTime,
-            )
-        },
-    );
-    for signature in [
-        "static LocalDateTime of(int, int, int, int, int)",
-        "static LocalDateTime of(int, int, int, int, int, int)",
-    ] {
+    for signature in
+        ["static LocalDateTime of(int, int, int, int, int)", "static LocalDateTime of(int, int, int, int, int, int)"]
+    {
         table.add(c, signature, |m, a| {
             let part = |index: usize| a.get(index).map_or(0, |value| int(*value)) as i8;
-            let made = DateTime::new(
-                int(a[0]) as i16,
-                part(1),
-                part(2),
-                part(3),
-                part(4),
-                part(5),
-                0,
-            )
-            .map(Other::DateTime);
+            let made =
+                DateTime::new(int(a[0]) as i16, part(1), part(2), part(3), part(4), part(5), 0).map(Other::DateTime);
             make(m, made)
         });
     }
     table.add(c, "static LocalDateTime now()", |m, _| {
-        let now = jiff::Timestamp::now()
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .datetime();
+        let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).datetime();
         Ok(m.heap.new_other(Other::DateTime(now)))
     });
     table.add(c, "LocalDate toLocalDate()", |m, a| {
@@ -258,27 +218,15 @@ fn register_date_time(table: &mut Table) {
         let at = need(m, at)?;
         Ok(m.heap.new_other(Other::Time(at.time())))
     });
-    shifts!(
-        table,
-        c,
-        [
-            "Seconds", "Minutes", "Hours", "Days", "Weeks", "Months", "Years"
-        ]
-    );
+    shifts!(table, c, ["Seconds", "Minutes", "Hours", "Days", "Weeks", "Months", "Years"]);
     let t = class::LOCAL_TIME;
-    table.add(t, "static LocalTime parse(CharSequence)", |m, a| {
-        parse(m, a[0], read_time, Other::Time)
-    });
+    table.add(t, "static LocalTime parse(CharSequence)", |m, a| parse(m, a[0], read_time, Other::Time));
     table.add(t, "static LocalTime of(int, int)", |m, a| {
         let made = Time::new(int(a[0]) as i8, int(a[1]) as i8, 0, 0).map(Other::Time);
         make(m, made)
     });
-    table.add(t, "static LocalTime MIDNIGHT()", |m, _| {
-        Ok(m.heap.new_other(Other::Time(Time::midnight())))
-    });
-    table.add(t, "static LocalTime MIN()", |m, _| {
-        Ok(m.heap.new_other(Other::Time(Time::midnight())))
-    });
+    table.add(t, "static LocalTime MIDNIGHT()", |m, _| Ok(m.heap.new_other(Other::Time(Time::midnight()))));
+    table.add(t, "static LocalTime MIN()", |m, _| Ok(m.heap.new_other(Other::Time(Time::midnight()))));
     shifts!(table, t, ["Seconds", "Minutes", "Hours"]);
     for c in [class::LOCAL_DATE, class::LOCAL_DATE_TIME, class::LOCAL_TIME] {
         register_comparisons(table, c);
@@ -298,28 +246,16 @@ fn register_comparisons(table: &mut Table, c: u16) {
     table.add(c, "DayOfWeek getDayOfWeek()", |m, a| {
         let at = date_time(&m.heap, a[0]);
         let ordinal = need(m, at)?.weekday().to_monday_zero_offset() as u8;
-        Ok(m.heap.new_other(Other::Constant {
-            class: class::DAY_OF_WEEK,
-            ordinal,
-        }))
+        Ok(m.heap.new_other(Other::Constant { class: class::DAY_OF_WEEK, ordinal }))
     });
     table.add(c, "Month getMonth()", |m, a| {
         let at = date_time(&m.heap, a[0]);
         let ordinal = need(m, at)?.month() as u8 - 1;
-        Ok(m.heap.new_other(Other::Constant {
-            class: class::MONTH,
-            ordinal,
-        }))
+        Ok(m.heap.new_other(Other::Constant { class: class::MONTH, ordinal }))
     });
-    table.add(c, "boolean isBefore(Object)", |m, a| {
-        ordered(m, a, |order| order < 0)
-    });
-    table.add(c, "boolean isAfter(Object)", |m, a| {
-        ordered(m, a, |order| order > 0)
-    });
-    table.add(c, "boolean isEqual(Object)", |m, a| {
-        ordered(m, a, |order| order == 0)
-    });
+    table.add(c, "boolean isBefore(Object)", |m, a| ordered(m, a, |order| order < 0));
+    table.add(c, "boolean isAfter(Object)", |m, a| ordered(m, a, |order| order > 0));
+    table.add(c, "boolean isEqual(Object)", |m, a| ordered(m, a, |order| order == 0));
     table.add(c, "this plus(Object)", |m, a| {
         let span = amount(m, a[1])?;
         shift(m, a[0], span)
@@ -342,11 +278,7 @@ fn register_comparisons(table: &mut Table, c: u16) {
     });
 }
 
-fn ordered(
-    machine: &mut Machine<'_>,
-    arguments: &[Value],
-    holds: fn(i32) -> bool,
-) -> Outcome<Value> {
+fn ordered(machine: &mut Machine<'_>, arguments: &[Value], holds: fn(i32) -> bool) -> Outcome<Value> {
     match machine.heap.compare(arguments[0], arguments[1]) {
         Some(order) => Ok(Value::Boolean(holds(order))),
         None => Err(machine.null_pointer("the date is null")),
@@ -358,10 +290,7 @@ fn amount(machine: &mut Machine<'_>, value: Value) -> Outcome<Span> {
     if let Value::Other(other) = value {
         match machine.heap.other(other) {
             Other::Duration(duration) => {
-                return Ok(duration
-                    .as_secs()
-                    .seconds()
-                    .nanoseconds(i64::from(duration.subsec_nanos())));
+                return Ok(duration.as_secs().seconds().nanoseconds(i64::from(duration.subsec_nanos())));
             }
             Other::Period(years, months, days) => {
                 return Ok((*years).years().months(*months).days(*days));
@@ -399,14 +328,10 @@ fn between(machine: &mut Machine<'_>, from: Value, to: Value) -> Outcome<Value> 
 }
 
 fn register_others(table: &mut Table) {
-    table.add(
-        class::DURATION,
-        "static Duration between(Object, Object)",
-        |m, a| {
-            let (from, to) = (moment(m, a[0])?, moment(m, a[1])?);
-            Ok(m.heap.new_other(Other::Duration(from.duration_until(to))))
-        },
-    );
+    table.add(class::DURATION, "static Duration between(Object, Object)", |m, a| {
+        let (from, to) = (moment(m, a[0])?, moment(m, a[1])?);
+        Ok(m.heap.new_other(Other::Duration(from.duration_until(to))))
+    });
     macro_rules! durations {
         ($($make:literal, $read:literal, $seconds:literal);*) => {$(
             table.add(class::DURATION, concat!("static Duration of", $make, "(long)"), |m, a| {
@@ -419,83 +344,50 @@ fn register_others(table: &mut Table) {
         )*};
     }
     durations!("Days", "toDays", 86_400; "Hours", "toHours", 3_600; "Minutes", "toMinutes", 60; "Seconds", "getSeconds", 1);
-    table.add(class::DURATION, "long toMillis()", |m, a| {
-        Ok(Value::Long(duration(m, a[0]).as_millis() as i64))
-    });
+    table.add(class::DURATION, "long toMillis()", |m, a| Ok(Value::Long(duration(m, a[0]).as_millis() as i64)));
     table.add(class::DURATION, "static Duration ZERO()", |m, _| {
         Ok(m.heap.new_other(Other::Duration(SignedDuration::ZERO)))
     });
-    table.add(
-        class::PERIOD,
-        "static Period between(LocalDate, LocalDate)",
-        |m, a| between(m, a[0], a[1]),
-    );
-    table.add(class::PERIOD, "static Period ofDays(int)", |m, a| {
-        Ok(m.heap.new_other(Other::Period(0, 0, int(a[0]))))
+    table.add(class::PERIOD, "static Period between(LocalDate, LocalDate)", |m, a| between(m, a[0], a[1]));
+    table.add(class::PERIOD, "static Period ofDays(int)", |m, a| Ok(m.heap.new_other(Other::Period(0, 0, int(a[0])))));
+    table
+        .add(class::PERIOD, "static Period ofMonths(int)", |m, a| Ok(m.heap.new_other(Other::Period(0, int(a[0]), 0))));
+    table.add(class::PERIOD, "static Period ofYears(int)", |m, a| Ok(m.heap.new_other(Other::Period(int(a[0]), 0, 0))));
+    table.add(class::PERIOD, "int getYears()", |m, a| Ok(Value::Integer(period(m, a[0]).0)));
+    table.add(class::PERIOD, "int getMonths()", |m, a| Ok(Value::Integer(period(m, a[0]).1)));
+    table.add(class::PERIOD, "int getDays()", |m, a| Ok(Value::Integer(period(m, a[0]).2)));
+    table.add(class::CHRONO_UNIT, "long between(Object, Object)", |m, a| {
+        let unit = unit_name(m, a[0]).unwrap_or_default();
+        let (from, to) = (moment(m, a[1])?, moment(m, a[2])?);
+        let whole = from.duration_until(to).as_secs();
+        let months = || {
+            let span = from.until((jiff::Unit::Month, to)).unwrap_or_default();
+            i64::from(span.get_months())
+        };
+        Ok(Value::Long(match unit.as_str() {
+            "YEARS" => months() / 12,
+            "MONTHS" => months(),
+            "WEEKS" => whole / 604_800,
+            "DAYS" => whole / 86_400,
+            "HOURS" => whole / 3_600,
+            "MINUTES" => whole / 60,
+            "SECONDS" => whole,
+            "MILLIS" => from.duration_until(to).as_millis() as i64,
+            _ => from.duration_until(to).as_nanos() as i64,
+        }))
     });
-    table.add(class::PERIOD, "static Period ofMonths(int)", |m, a| {
-        Ok(m.heap.new_other(Other::Period(0, int(a[0]), 0)))
-    });
-    table.add(class::PERIOD, "static Period ofYears(int)", |m, a| {
-        Ok(m.heap.new_other(Other::Period(int(a[0]), 0, 0)))
-    });
-    table.add(class::PERIOD, "int getYears()", |m, a| {
-        Ok(Value::Integer(period(m, a[0]).0))
-    });
-    table.add(class::PERIOD, "int getMonths()", |m, a| {
-        Ok(Value::Integer(period(m, a[0]).1))
-    });
-    table.add(class::PERIOD, "int getDays()", |m, a| {
-        Ok(Value::Integer(period(m, a[0]).2))
-    });
-    table.add(
-        class::CHRONO_UNIT,
-        "long between(Object, Object)",
-        |m, a| {
-            let unit = unit_name(m, a[0]).unwrap_or_default();
-            let (from, to) = (moment(m, a[1])?, moment(m, a[2])?);
-            let whole = from.duration_until(to).as_secs();
-            let months = || {
-                let span = from.until((jiff::Unit::Month, to)).unwrap_or_default();
-                i64::from(span.get_months())
-            };
-            Ok(Value::Long(match unit.as_str() {
-                "YEARS" => months() / 12,
-                "MONTHS" => months(),
-                "WEEKS" => whole / 604_800,
-                "DAYS" => whole / 86_400,
-                "HOURS" => whole / 3_600,
-                "MINUTES" => whole / 60,
-                "SECONDS" => whole,
-                "MILLIS" => from.duration_until(to).as_millis() as i64,
-                _ => from.duration_until(to).as_nanos() as i64,
-            }))
-        },
-    );
     let c = class::DATE;
     table.add(c, "static Date new()", |m, _| {
         let milliseconds = jiff::Timestamp::now().as_millisecond();
-        Ok(m.heap.new_other(Other::Instant {
-            milliseconds,
-            is_date: true,
-        }))
+        Ok(m.heap.new_other(Other::Instant { milliseconds, is_date: true }))
     });
     table.add(c, "static Date new(long)", |m, a| {
-        Ok(m.heap.new_other(Other::Instant {
-            milliseconds: a[0].as_long().unwrap_or(0),
-            is_date: true,
-        }))
+        Ok(m.heap.new_other(Other::Instant { milliseconds: a[0].as_long().unwrap_or(0), is_date: true }))
     });
     for c in [class::DATE, class::INSTANT] {
-        table.add(
-            c,
-            if c == class::DATE {
-                "long getTime()"
-            } else {
-                "long toEpochMilli()"
-            },
-            |m, a| Ok(Value::Long(milliseconds(m, a[0]))),
-        );
+        table.add(c, if c == class::DATE { "long getTime()" } else { "long toEpochMilli()" }, |m, a| {
+            Ok(Value::Long(milliseconds(m, a[0])))
+        });
         let (before, after) = if c == class::DATE {
             ("boolean before(Object)", "boolean after(Object)")
         } else {
@@ -504,45 +396,24 @@ fn register_others(table: &mut Table) {
         table.add(c, before, |m, a| ordered(m, a, |order| order < 0));
         table.add(c, after, |m, a| ordered(m, a, |order| order > 0));
     }
-    table.add(
-        class::INSTANT,
-        "static Instant parse(CharSequence)",
-        |m, a| {
-            parse(
-                m,
-                a[0],
-                |text| text.parse::<jiff::Timestamp>().ok(),
-                |at| Other::Instant {
-                    milliseconds: at.as_millisecond(),
-                    is_date: false,
-                },
-            )
-        },
-    );
-    table.add(
-        class::INSTANT,
-        "static Instant ofEpochMilli(long)",
-        |m, a| {
-            Ok(m.heap.new_other(Other::Instant {
-                milliseconds: a[0].as_long().unwrap_or(0),
-                is_date: false,
-            }))
-        },
-    );
-    table.add(
-        class::FORMATTER,
-        "static DateTimeFormatter ofPattern(String)",
-        |m, a| {
-            let pattern = utf8(&m.heap, a[0]);
-            match strftime_pattern(&pattern) {
-                Some(pattern) => Ok(m.heap.new_other(Other::Formatter(pattern.into()))),
-                None => Err(m.exception(
-                    class::ILLEGAL_ARGUMENT,
-                    Some(&format!("Unsupported pattern: {pattern}")),
-                )),
-            }
-        },
-    );
+    table.add(class::INSTANT, "static Instant parse(CharSequence)", |m, a| {
+        parse(
+            m,
+            a[0],
+            |text| text.parse::<jiff::Timestamp>().ok(),
+            |at| Other::Instant { milliseconds: at.as_millisecond(), is_date: false },
+        )
+    });
+    table.add(class::INSTANT, "static Instant ofEpochMilli(long)", |m, a| {
+        Ok(m.heap.new_other(Other::Instant { milliseconds: a[0].as_long().unwrap_or(0), is_date: false }))
+    });
+    table.add(class::FORMATTER, "static DateTimeFormatter ofPattern(String)", |m, a| {
+        let pattern = utf8(&m.heap, a[0]);
+        match strftime_pattern(&pattern) {
+            Some(pattern) => Ok(m.heap.new_other(Other::Formatter(pattern.into()))),
+            None => Err(m.exception(class::ILLEGAL_ARGUMENT, Some(&format!("Unsupported pattern: {pattern}")))),
+        }
+    });
     for (signature, pattern) in [
         ("static DateTimeFormatter ISO_LOCAL_DATE()", 0),
         ("static DateTimeFormatter ISO_DATE()", 0),
@@ -552,10 +423,7 @@ fn register_others(table: &mut Table) {
     ] {
         let run: super::Native = match pattern {
             0 => |m, _| Ok(m.heap.new_other(Other::Formatter("%Y-%m-%d".into()))),
-            1 => |m, _| {
-                Ok(m.heap
-                    .new_other(Other::Formatter("%Y-%m-%dT%H:%M:%S".into())))
-            },
+            1 => |m, _| Ok(m.heap.new_other(Other::Formatter("%Y-%m-%dT%H:%M:%S".into()))),
             _ => |m, _| Ok(m.heap.new_other(Other::Formatter("%Y%m%d".into()))),
         };
         table.add(class::FORMATTER, signature, run);
@@ -630,10 +498,7 @@ fn strftime_pattern(pattern: &str) -> Option<String> {
             at += 1;
             continue;
         }
-        let count = characters[at..]
-            .iter()
-            .take_while(|c| **c == letter)
-            .count();
+        let count = characters[at..].iter().take_while(|c| **c == letter).count();
         at += count;
         let directive = match (letter, count) {
             ('y' | 'u', 4) => "%Y",

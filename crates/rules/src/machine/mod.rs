@@ -122,20 +122,18 @@ impl<'p> Machine<'p> {
         let mut at = 0;
         let result = loop {
             match self.execute(code, base, &mut at) {
-                Err(Throw::Exception(exception)) => {
-                    match self.handler(code, at as u32, exception) {
-                        Some(handler) => {
-                            self.stack[base + usize::from(handler.register)] = exception;
-                            at = handler.target as usize;
-                        }
-                        None => {
-                            if self.thrown_at == 0 {
-                                self.thrown_at = code.positions.get(at).copied().unwrap_or(0);
-                            }
-                            break Err(Throw::Exception(exception));
-                        }
+                Err(Throw::Exception(exception)) => match self.handler(code, at as u32, exception) {
+                    Some(handler) => {
+                        self.stack[base + usize::from(handler.register)] = exception;
+                        at = handler.target as usize;
                     }
-                }
+                    None => {
+                        if self.thrown_at == 0 {
+                            self.thrown_at = code.positions.get(at).copied().unwrap_or(0);
+                        }
+                        break Err(Throw::Exception(exception));
+                    }
+                },
                 other => break other,
             }
         };
@@ -144,21 +142,12 @@ impl<'p> Machine<'p> {
         result
     }
 
-    fn handler(
-        &mut self,
-        code: &'p Code,
-        at: u32,
-        exception: Value,
-    ) -> Option<&'p crate::program::Handler> {
+    fn handler(&mut self, code: &'p Code, at: u32, exception: Value) -> Option<&'p crate::program::Handler> {
         let class = self.heap.class_of(exception);
         let program = self.program;
         let found = code.handlers.iter().find(|handler| {
             (handler.start..handler.end).contains(&at)
-                && (handler.classes.is_empty()
-                    || handler
-                        .classes
-                        .iter()
-                        .any(|c| program.is_subclass(class, *c)))
+                && (handler.classes.is_empty() || handler.classes.iter().any(|c| program.is_subclass(class, *c)))
         });
         if found.is_some() {
             self.thrown_at = 0;
@@ -184,11 +173,7 @@ impl<'p> Machine<'p> {
             Some(text) => self.heap.new_string(text.as_bytes()),
             None => Value::Null,
         };
-        let throwable = Throwable {
-            class,
-            message,
-            cause: Value::Null,
-        };
+        let throwable = Throwable { class, message, cause: Value::Null };
         Throw::Exception(self.heap.new_other(Other::Throwable(throwable)))
     }
 
@@ -220,22 +205,16 @@ impl<'p> Machine<'p> {
 
     /// The value of a key of a map, with the hint of an alpha test.
     pub(crate) fn map_key(&mut self, map: Value, key: u16, hint: usize) -> Value {
-        let (Value::Map(map), Value::String(key)) = (map, self.program.constants[usize::from(key)])
-        else {
+        let (Value::Map(map), Value::String(key)) = (map, self.program.constants[usize::from(key)]) else {
             return Value::Null;
         };
-        self.heap
-            .find_constant(map, key, &mut self.hints[hint])
-            .unwrap_or(Value::Null)
+        self.heap.find_constant(map, key, &mut self.hints[hint]).unwrap_or(Value::Null)
     }
 
     fn class_cast(&mut self, value: Value, class: u16) -> Throw {
         let from = self.heap.class_name(value).full;
         let to = self.program.classes[class as usize].name.clone();
-        self.exception(
-            class::CLASS_CAST,
-            Some(&format!("class {from} cannot be cast to class {to}")),
-        )
+        self.exception(class::CLASS_CAST, Some(&format!("class {from} cannot be cast to class {to}")))
     }
 
     /// Whether a value that is not null is an instance of a class.
@@ -317,24 +296,9 @@ impl<'p> Machine<'p> {
                         jump!(target);
                     }
                 }
-                Op::JumpInt {
-                    test,
-                    left,
-                    right,
-                    target,
-                } => compare!(Integer, test, left, right, target),
-                Op::JumpLong {
-                    test,
-                    left,
-                    right,
-                    target,
-                } => compare!(Long, test, left, right, target),
-                Op::JumpDouble {
-                    test,
-                    left,
-                    right,
-                    target,
-                } => compare!(Double, test, left, right, target),
+                Op::JumpInt { test, left, right, target } => compare!(Integer, test, left, right, target),
+                Op::JumpLong { test, left, right, target } => compare!(Long, test, left, right, target),
+                Op::JumpDouble { test, left, right, target } => compare!(Double, test, left, right, target),
                 Op::JumpInstance { on, class, target } => {
                     let value = get!(on);
                     if !value.is_null() && self.is_instance(value, class) {
@@ -347,52 +311,28 @@ impl<'p> Machine<'p> {
                         jump!(target);
                     }
                 }
-                Op::Int {
-                    operator,
-                    to,
-                    left,
-                    right,
-                } => {
+                Op::Int { operator, to, left, right } => {
                     if let (Value::Integer(a), Value::Integer(b)) = (get!(left), get!(right)) {
                         match numbers::int(operator, a, b) {
                             Some(value) => set!(to, Value::Integer(value)),
-                            None => attempt!(Err(
-                                self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero"))
-                            )),
+                            None => attempt!(Err(self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero")))),
                         }
                     }
                 }
-                Op::Long {
-                    operator,
-                    to,
-                    left,
-                    right,
-                } => {
+                Op::Long { operator, to, left, right } => {
                     if let (Value::Long(a), Some(b)) = (get!(left), get!(right).as_long()) {
                         match numbers::long(operator, a, b) {
                             Some(value) => set!(to, Value::Long(value)),
-                            None => attempt!(Err(
-                                self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero"))
-                            )),
+                            None => attempt!(Err(self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero")))),
                         }
                     }
                 }
-                Op::Float {
-                    operator,
-                    to,
-                    left,
-                    right,
-                } => {
+                Op::Float { operator, to, left, right } => {
                     if let (Value::Float(a), Value::Float(b)) = (get!(left), get!(right)) {
                         set!(to, Value::Float(numbers::float(operator, a, b)));
                     }
                 }
-                Op::Double {
-                    operator,
-                    to,
-                    left,
-                    right,
-                } => {
+                Op::Double { operator, to, left, right } => {
                     if let (Value::Double(a), Value::Double(b)) = (get!(left), get!(right)) {
                         set!(to, Value::Double(numbers::double(operator, a, b)));
                     }
@@ -430,24 +370,14 @@ impl<'p> Machine<'p> {
                     };
                     if let Value::String(key) = program.constants[usize::from(key)] {
                         let hint = &mut self.hints[usize::from(hint)];
-                        set!(
-                            to,
-                            self.heap
-                                .find_constant(index, key, hint)
-                                .unwrap_or(Value::Null)
-                        );
+                        set!(to, self.heap.find_constant(index, key, hint).unwrap_or(Value::Null));
                     }
                 }
                 Op::MapPut { map, key, from, to } => {
                     let result = self.map_put(get!(map), get!(key), get!(from));
                     set!(to, attempt!(result));
                 }
-                Op::Intrinsic {
-                    which,
-                    to,
-                    first,
-                    second,
-                } => {
+                Op::Intrinsic { which, to, first, second } => {
                     let result = self.intrinsic(which, get!(first), get!(second));
                     set!(to, attempt!(result));
                 }
@@ -460,11 +390,7 @@ impl<'p> Machine<'p> {
                     let result = (method.run)(self, &arguments[..count]);
                     set!(to, attempt!(result));
                 }
-                Op::Call {
-                    to,
-                    first,
-                    function,
-                } => {
+                Op::Call { to, first, function } => {
                     let callee = &program.codes[usize::from(function)];
                     let start = base + usize::from(first);
                     attempt!(self.step());
@@ -472,18 +398,10 @@ impl<'p> Machine<'p> {
                     let result = self.enter(callee, start);
                     set!(to, attempt!(result));
                 }
-                Op::Lambda {
-                    to,
-                    first,
-                    count,
-                    function,
-                } => {
+                Op::Lambda { to, first, count, function } => {
                     let start = base + usize::from(first);
                     let captured = self.stack[start..start + usize::from(count)].into();
-                    let lambda = Other::Lambda {
-                        code: function.into(),
-                        captured,
-                    };
+                    let lambda = Other::Lambda { code: function.into(), captured };
                     set!(to, self.heap.new_other(lambda));
                 }
                 Op::Return { from } => return Ok(get!(from)),
@@ -523,31 +441,15 @@ impl<'p> Machine<'p> {
                 Op::New { to, first, class } => {
                     let count = program.classes[usize::from(class)].fields.len();
                     let start = base + usize::from(first);
-                    let instance = self
-                        .heap
-                        .new_instance(class, &self.stack[start..start + count]);
+                    let instance = self.heap.new_instance(class, &self.stack[start..start + count]);
                     set!(to, instance);
                 }
-                Op::NewArray {
-                    to,
-                    first,
-                    count,
-                    kind,
-                } => {
+                Op::NewArray { to, first, count, kind } => {
                     let start = base + usize::from(first);
                     let items = &self.stack[start..start + usize::from(count)];
-                    set!(
-                        to,
-                        self.heap
-                            .new_array(numbers::array_kind(kind), items.iter().copied())
-                    );
+                    set!(to, self.heap.new_array(numbers::array_kind(kind), items.iter().copied()));
                 }
-                Op::NewArraySized {
-                    to,
-                    first,
-                    count,
-                    kind,
-                } => {
+                Op::NewArraySized { to, first, count, kind } => {
                     let start = base + usize::from(first);
                     let sizes: Vec<Value> = self.stack[start..start + usize::from(count)].to_vec();
                     let array = self.array_sized(&sizes, kind);
@@ -558,11 +460,7 @@ impl<'p> Machine<'p> {
                     let (list, index) = attempt!(place);
                     set!(to, self.heap.list(list).items[index]);
                 }
-                Op::ArraySet {
-                    of,
-                    at: index,
-                    from,
-                } => {
+                Op::ArraySet { of, at: index, from } => {
                     let place = self.array_place(get!(of), get!(index));
                     let (list, index) = attempt!(place);
                     let value = get!(from);
@@ -572,16 +470,9 @@ impl<'p> Machine<'p> {
                     Value::Array(list) => {
                         set!(to, Value::Integer(self.heap.list(list).items.len() as i32))
                     }
-                    _ => attempt!(Err(
-                        self.null_pointer("cannot read the length of a null array")
-                    )),
+                    _ => attempt!(Err(self.null_pointer("cannot read the length of a null array"))),
                 },
-                Op::Relate {
-                    relation,
-                    to,
-                    left,
-                    right,
-                } => {
+                Op::Relate { relation, to, left, right } => {
                     let result = self.relate(relation, get!(left), get!(right));
                     set!(to, Value::Boolean(attempt!(result)));
                 }
@@ -621,9 +512,7 @@ impl<'p> Machine<'p> {
         };
         match self.heap.map(map).order {
             crate::heap::Order::Frozen => Err(self.exception(class::UNSUPPORTED_OPERATION, None)),
-            crate::heap::Order::Tree if key.is_null() => {
-                Err(self.null_pointer("a tree map takes no null key"))
-            }
+            crate::heap::Order::Tree if key.is_null() => Err(self.null_pointer("a tree map takes no null key")),
             _ => Ok(self.heap.map_put(map, key, value).unwrap_or(Value::Null)),
         }
     }
@@ -658,25 +547,15 @@ impl<'p> Machine<'p> {
         }
         let mut items = Vec::with_capacity(size as usize);
         for _ in 0..size {
-            items.push(if rest.is_empty() {
-                numbers::default_of(kind)
-            } else {
-                self.array_sized(rest, kind)?
-            });
+            items.push(if rest.is_empty() { numbers::default_of(kind) } else { self.array_sized(rest, kind)? });
         }
-        let kind = if rest.is_empty() {
-            numbers::array_kind(kind)
-        } else {
-            numbers::array_kind(u8::MAX)
-        };
+        let kind = if rest.is_empty() { numbers::array_kind(kind) } else { numbers::array_kind(u8::MAX) };
         Ok(self.heap.new_array(kind, items))
     }
 
     fn intrinsic(&mut self, which: Intrinsic, first: Value, second: Value) -> Outcome<Value> {
         Ok(match (which, first, second) {
-            (Intrinsic::Size, Value::List(list), _) => {
-                Value::Integer(self.heap.list(list).items.len() as i32)
-            }
+            (Intrinsic::Size, Value::List(list), _) => Value::Integer(self.heap.list(list).items.len() as i32),
             (Intrinsic::Size, Value::Map(map) | Value::Set(map), _) => {
                 Value::Integer(self.heap.map(map).entries.len() as i32)
             }
@@ -685,8 +564,7 @@ impl<'p> Machine<'p> {
                 match items.get(at as usize) {
                     Some(item) => *item,
                     None => {
-                        let message =
-                            format!("Index {at} out of bounds for length {}", items.len());
+                        let message = format!("Index {at} out of bounds for length {}", items.len());
                         return Err(self.exception(class::INDEX_OUT_OF_BOUNDS, Some(&message)));
                     }
                 }
@@ -721,19 +599,13 @@ impl<'p> Machine<'p> {
                     Value::String(b) if a.is_ascii() && b.is_ascii() => {
                         self.heap.bytes(a).eq_ignore_ascii_case(self.heap.bytes(b))
                     }
-                    Value::String(b) => {
-                        crate::library::equals_ignore_case(self.heap.bytes(a), self.heap.bytes(b))
-                    }
+                    Value::String(b) => crate::library::equals_ignore_case(self.heap.bytes(a), self.heap.bytes(b)),
                     _ => false,
                 };
                 Value::Boolean(equal)
             }
-            (Intrinsic::MapGet, Value::Map(map), key) => {
-                self.heap.map_get(map, key).unwrap_or(Value::Null)
-            }
-            (Intrinsic::MapContains, Value::Map(map), key) => {
-                Value::Boolean(self.heap.map_find(map, key).is_some())
-            }
+            (Intrinsic::MapGet, Value::Map(map), key) => self.heap.map_get(map, key).unwrap_or(Value::Null),
+            (Intrinsic::MapContains, Value::Map(map), key) => Value::Boolean(self.heap.map_find(map, key).is_some()),
             (Intrinsic::DoubleValue, value, _) if value.as_double().is_some() => {
                 Value::Double(value.as_double().unwrap_or(f64::NAN))
             }
@@ -744,11 +616,7 @@ impl<'p> Machine<'p> {
             (Intrinsic::LongValue, value, _) if value.as_double().is_some() => {
                 convert(value, crate::program::Primitive::Long).unwrap_or(Value::Null)
             }
-            (
-                Intrinsic::DoubleValue | Intrinsic::IntValue | Intrinsic::LongValue,
-                Value::Other(_),
-                _,
-            ) => {
+            (Intrinsic::DoubleValue | Intrinsic::IntValue | Intrinsic::LongValue, Value::Other(_), _) => {
                 return self.big_value(which, first);
             }
             (Intrinsic::ToString, Value::String(_), _) => first,
@@ -766,18 +634,10 @@ impl<'p> Machine<'p> {
                 Value::Boolean(true)
             }
             (Intrinsic::AbsoluteDouble, Value::Double(a), _) => Value::Double(a.abs()),
-            (Intrinsic::MaximumDouble, Value::Double(a), Value::Double(b)) => {
-                Value::Double(numbers::maximum(a, b))
-            }
-            (Intrinsic::MinimumDouble, Value::Double(a), Value::Double(b)) => {
-                Value::Double(numbers::minimum(a, b))
-            }
-            (Intrinsic::MaximumInt, Value::Integer(a), Value::Integer(b)) => {
-                Value::Integer(a.max(b))
-            }
-            (Intrinsic::MinimumInt, Value::Integer(a), Value::Integer(b)) => {
-                Value::Integer(a.min(b))
-            }
+            (Intrinsic::MaximumDouble, Value::Double(a), Value::Double(b)) => Value::Double(numbers::maximum(a, b)),
+            (Intrinsic::MinimumDouble, Value::Double(a), Value::Double(b)) => Value::Double(numbers::minimum(a, b)),
+            (Intrinsic::MaximumInt, Value::Integer(a), Value::Integer(b)) => Value::Integer(a.max(b)),
+            (Intrinsic::MinimumInt, Value::Integer(a), Value::Integer(b)) => Value::Integer(a.min(b)),
             _ => return Err(self.null_pointer("cannot call a method of null")),
         })
     }

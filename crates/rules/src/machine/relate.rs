@@ -22,13 +22,11 @@ impl Machine<'_> {
                 (Some(a), Some(b)) => soundex(a) == soundex(b),
                 _ => false,
             },
-            Relate::StartsWith | Relate::EndsWith => {
-                match (self.heap.string(left), self.heap.string(right)) {
-                    (Some(a), Some(b)) if relation == Relate::StartsWith => a.starts_with(b),
-                    (Some(a), Some(b)) => a.ends_with(b),
-                    _ => false,
-                }
-            }
+            Relate::StartsWith | Relate::EndsWith => match (self.heap.string(left), self.heap.string(right)) {
+                (Some(a), Some(b)) if relation == Relate::StartsWith => a.starts_with(b),
+                (Some(a), Some(b)) => a.ends_with(b),
+                _ => false,
+            },
             Relate::Length => match (self.heap.string(left), right.as_long()) {
                 (Some(text), Some(length)) => crate::text::units(text).count() as i64 == length,
                 _ => false,
@@ -57,10 +55,7 @@ impl Machine<'_> {
             Value::Null => false,
             Value::List(list) | Value::Array(list) => {
                 let heap = &self.heap;
-                heap.list(list)
-                    .items
-                    .iter()
-                    .any(|held| heap.equal(*held, item))
+                heap.list(list).items.iter().any(|held| heap.equal(*held, item))
             }
             Value::Set(set) => self.heap.map_find(set, item).is_some(),
             Value::Map(map) => self.heap.map_find(map, item).is_some(),
@@ -88,22 +83,14 @@ impl Machine<'_> {
     }
 
     /// A compiled pattern, anchored for `matches` or free for `find`.
-    pub(crate) fn pattern(
-        &mut self,
-        source: &[u8],
-        anchored: bool,
-    ) -> Outcome<Arc<fancy_regex::Regex>> {
+    pub(crate) fn pattern(&mut self, source: &[u8], anchored: bool) -> Outcome<Arc<fancy_regex::Regex>> {
         let mut key = vec![u8::from(anchored)];
         key.extend_from_slice(source);
         if let Some(found) = self.patterns.get(&key) {
             return Ok(found.clone());
         }
         let text = crate::text::to_utf8(source);
-        let wrapped = if anchored {
-            format!(r"\A(?:{text})\z")
-        } else {
-            text.into_owned()
-        };
+        let wrapped = if anchored { format!(r"\A(?:{text})\z") } else { text.into_owned() };
         match fancy_regex::Regex::new(&wrapped) {
             Ok(regex) => {
                 let regex = Arc::new(regex);
@@ -115,24 +102,16 @@ impl Machine<'_> {
     }
 
     /// `comparator.compare(left, right)`.
-    pub(crate) fn compare_with(
-        &mut self,
-        comparator: &Comparator,
-        left: Value,
-        right: Value,
-    ) -> Outcome<i32> {
+    pub(crate) fn compare_with(&mut self, comparator: &Comparator, left: Value, right: Value) -> Outcome<i32> {
         match comparator {
             Comparator::Natural => match self.heap.compare(left, right) {
                 Some(difference) => Ok(difference),
-                None if left.is_null() || right.is_null() => {
-                    Err(self.null_pointer("cannot compare null"))
-                }
+                None if left.is_null() || right.is_null() => Err(self.null_pointer("cannot compare null")),
                 None => Err(self.class_cast(left, class::COMPARABLE)),
             },
             Comparator::Reverse => self.compare_with(&Comparator::Natural, right, left),
             Comparator::CaseInsensitive => {
-                let fold =
-                    |heap: &Heap, value: Value| heap.to_text(value).to_uppercase().to_lowercase();
+                let fold = |heap: &Heap, value: Value| heap.to_text(value).to_uppercase().to_lowercase();
                 let (a, b) = (fold(&self.heap, left), fold(&self.heap, right));
                 Ok(crate::text::compare(a.as_bytes(), b.as_bytes()))
             }
@@ -141,9 +120,7 @@ impl Machine<'_> {
                 let b = self.call(*function, &[right])?;
                 self.compare_with(&Comparator::Natural, a, b)
             }
-            Comparator::Reversed(inner) => {
-                Ok(self.call(*inner, &[right, left])?.as_long().unwrap_or(0) as i32)
-            }
+            Comparator::Reversed(inner) => Ok(self.call(*inner, &[right, left])?.as_long().unwrap_or(0) as i32),
             Comparator::Then(first, second) => {
                 let order = self.call(*first, &[left, right])?.as_long().unwrap_or(0) as i32;
                 if order != 0 {
@@ -188,18 +165,12 @@ fn coerced_order(heap: &Heap, left: Value, right: Value) -> Option<Ordering> {
             decimal(value)
                 .or_else(|| value.as_long().map(Decimal::from_long))
                 .or_else(|| value.as_double().and_then(Decimal::from_double))
-                .or_else(|| {
-                    heap.string(value)
-                        .and_then(|text| Decimal::parse(&crate::text::to_utf8(text)))
-                })
+                .or_else(|| heap.string(value).and_then(|text| Decimal::parse(&crate::text::to_utf8(text))))
         };
         return Some(exact(left)?.order(&exact(right)?));
     }
     let number = |value: Value| match value {
-        Value::String(text) => crate::text::to_utf8(heap.bytes(text))
-            .trim()
-            .parse::<f64>()
-            .ok(),
+        Value::String(text) => crate::text::to_utf8(heap.bytes(text)).trim().parse::<f64>().ok(),
         other => other.as_double(),
     };
     if matches!((left, right), (Value::String(_), Value::String(_))) {
@@ -214,11 +185,7 @@ pub(crate) fn soundex(word: &[u8]) -> [u8; 4] {
     let mut code = *b"0000";
     let mut filled = 0;
     let mut last = 0;
-    for letter in word
-        .iter()
-        .map(u8::to_ascii_uppercase)
-        .filter(u8::is_ascii_uppercase)
-    {
+    for letter in word.iter().map(u8::to_ascii_uppercase).filter(u8::is_ascii_uppercase) {
         let digit = CODES[usize::from(letter - b'A')];
         if filled == 0 {
             code[0] = letter;

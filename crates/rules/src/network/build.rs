@@ -6,45 +6,28 @@ use super::declarations::{Access, Context, Declaration, Declarations, consequenc
 use super::expand::{branches, is_single_pattern};
 use super::pattern::{Analysed, analyse};
 use super::{
-    AccumulateNode, Alpha, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind,
-    Mask, Network, Node, NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep,
-    Right, RuleInfo, Salience, Segment, Sink, Terminal, Total,
+    AccumulateNode, Alpha, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind, Mask, Network, Next, Node,
+    NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo, Salience, Segment, Sink,
+    Terminal, Total,
 };
-use crate::compile::{
-    Compiled, Emitter, Environment, Purpose, names_in_expression, names_in_statements,
-};
+use crate::compile::{Compiled, Emitter, Environment, Purpose, names_in_expression, names_in_statements};
 use crate::heap::Value;
 use crate::program::Op;
 use crate::source::{Diagnostic, Span};
 use crate::syntax::ast::{
-    self, Accumulate, AccumulateKind, BinaryOperator, Branch, Condition, Expression,
-    ExpressionKind as E, File, InlineAccumulate, Literal, Pattern, PatternSource, Rule,
+    self, Accumulate, AccumulateKind, BinaryOperator, Branch, Condition, Expression, ExpressionKind as E, File,
+    InlineAccumulate, Literal, Pattern, PatternSource, Rule,
 };
 use crate::types::{Type, class};
 
 /// Builds the network of a file whose types, functions and globals are already known.
 pub(crate) fn build(env: &mut Environment, file: &File, source: &str) -> Network {
-    let mut network = Network {
-        groups: vec!["MAIN".to_owned()],
-        ..Network::default()
-    };
+    let mut network = Network { groups: vec!["MAIN".to_owned()], ..Network::default() };
     for query in &file.queries {
         let (name, parameters) = (query.name.clone(), query.parameters.len());
-        network.queries.push(QueryPlan {
-            name,
-            parameters,
-            variables: parameters,
-            branches: Vec::new(),
-        });
+        network.queries.push(QueryPlan { name, parameters, variables: parameters, branches: Vec::new() });
     }
-    let mut builder = Builder {
-        env,
-        network,
-        source,
-        file,
-        alpha_keys: HashMap::new(),
-        roots: Vec::new(),
-    };
+    let mut builder = Builder { env, network, source, file, alpha_keys: HashMap::new(), roots: Vec::new() };
     for index in 0..file.queries.len() {
         if let Err(error) = builder.query(index) {
             builder.env.report(error);
@@ -53,6 +36,7 @@ pub(crate) fn build(env: &mut Environment, file: &File, source: &str) -> Network
     for (index, rule) in file.rules.iter().enumerate() {
         builder.rule(index as u32, rule);
     }
+    builder.order();
     builder.cut();
     builder.network
 }
@@ -85,16 +69,10 @@ fn inherited<'f>(file: &'f File, rule: &'f Rule, depth: usize) -> Compiled<Vec<&
     let mut conditions = Vec::new();
     if let Some((name, span)) = &rule.extends {
         let Some(parent) = file.rules.iter().find(|other| other.name == *name) else {
-            return Err(Diagnostic::new(
-                *span,
-                format!("there is no rule \"{name}\" to extend"),
-            ));
+            return Err(Diagnostic::new(*span, format!("there is no rule \"{name}\" to extend")));
         };
         if depth > 64 {
-            return Err(Diagnostic::new(
-                *span,
-                "rules extend each other in a circle",
-            ));
+            return Err(Diagnostic::new(*span, "rules extend each other in a circle"));
         }
         conditions = inherited(file, parent, depth + 1)?;
     }
@@ -109,14 +87,8 @@ impl<'b> Builder<'b> {
             self.env.report(error);
             RuleInfo::default()
         });
-        if self.file.rules[..index as usize]
-            .iter()
-            .any(|other| other.name == rule.name)
-        {
-            self.env.report(Diagnostic::new(
-                rule.span,
-                format!("a rule \"{}\" exists already", rule.name),
-            ));
+        if self.file.rules[..index as usize].iter().any(|other| other.name == rule.name) {
+            self.env.report(Diagnostic::new(rule.span, format!("a rule \"{}\" exists already", rule.name)));
         }
         self.network.rules.push(info);
         let result = inherited(self.file, rule, 0).and_then(|conditions| {
@@ -134,16 +106,8 @@ impl<'b> Builder<'b> {
     }
 
     fn attributes(&mut self, rule: &Rule) -> Compiled<RuleInfo> {
-        let line = self.source[..rule.span.start as usize]
-            .matches('\n')
-            .count()
-            + 1;
-        let mut info = RuleInfo {
-            name: rule.name.clone(),
-            enabled: true,
-            line,
-            ..RuleInfo::default()
-        };
+        let line = self.source[..rule.span.start as usize].matches('\n').count() + 1;
+        let mut info = RuleInfo { name: rule.name.clone(), enabled: true, line, ..RuleInfo::default() };
         let flag = |value: &Option<Expression>| match value.as_ref().map(|v| &v.kind) {
             Some(E::Literal(Literal::Boolean(value))) => Some(*value),
             None => Some(true),
@@ -151,18 +115,12 @@ impl<'b> Builder<'b> {
         };
         for attribute in &rule.attributes {
             let text = match attribute.value.as_ref().map(|v| &v.kind) {
-                Some(E::Literal(Literal::String(text))) => {
-                    String::from_utf8_lossy(text).into_owned()
-                }
+                Some(E::Literal(Literal::String(text))) => String::from_utf8_lossy(text).into_owned(),
                 _ => String::new(),
             };
             let need = |value: Option<bool>| {
-                value.ok_or_else(|| {
-                    Diagnostic::new(
-                        attribute.span,
-                        format!("{} must be true or false", attribute.name),
-                    )
-                })
+                value
+                    .ok_or_else(|| Diagnostic::new(attribute.span, format!("{} must be true or false", attribute.name)))
             };
             match attribute.name.as_str() {
                 "no-loop" => info.no_loop = need(flag(&attribute.value))?,
@@ -175,17 +133,13 @@ impl<'b> Builder<'b> {
                     info.group = position(groups, &text) as u16;
                 }
                 "activation-group" => {
-                    info.activation_group =
-                        Some(position(&mut self.network.activation_groups, &text) as u16);
+                    info.activation_group = Some(position(&mut self.network.activation_groups, &text) as u16);
                 }
                 "date-effective" => info.effective = Some(rule_date(&text, attribute.span)?),
                 "date-expires" => info.expires = Some(rule_date(&text, attribute.span)?),
                 "dialect" if text != "java" => {
-                    return Err(Diagnostic::new(
-                        attribute.span,
-                        format!("the dialect \"{text}\" is not supported"),
-                    )
-                    .with_hint("write consequences in Java; \"java\" is the default"));
+                    return Err(Diagnostic::new(attribute.span, format!("the dialect \"{text}\" is not supported"))
+                        .with_hint("write consequences in Java; \"java\" is the default"));
                 }
                 _ => {}
             }
@@ -204,15 +158,12 @@ impl<'b> Builder<'b> {
             last: None,
         };
         let info = &self.network.rules[index as usize];
-        if let Some(pattern) =
-            is_single_pattern(branch).filter(|p| !info.lock_on_active && self.query_of(p).is_none())
+        if let Some(pattern) = is_single_pattern(branch).filter(|p| !info.lock_on_active && self.query_of(p).is_none())
         {
             let analysed = analyse(self.env, &mut tip.declarations, pattern, 0, &tip.used)?;
             let alpha = self.alpha(&analysed, &tip)?;
             let terminal = self.terminal(&tip, rule, &rule.consequence, None, true)?;
-            self.network.alphas[alpha as usize]
-                .sinks
-                .push(Sink::Terminal(terminal, analysed.mask));
+            self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Terminal(terminal, analysed.mask)));
             return Ok(());
         }
         let main = self.network.terminals.len() as u32;
@@ -249,19 +200,11 @@ impl<'b> Builder<'b> {
         single_pattern: bool,
     ) -> Compiled<u32> {
         let salience = self.salience(tip, rule)?;
-        let consequence =
-            consequence(self.env, &tip.declarations, tip.name, statements, rule.span)?;
+        let consequence = consequence(self.env, &tip.declarations, tip.name, statements, rule.span)?;
         let terminal = self.network.terminals.len() as u32;
         let executor = executor.unwrap_or(terminal);
         let rule = tip.rule;
-        self.network.terminals.push(Terminal {
-            rule,
-            path: None,
-            executor,
-            consequence,
-            salience,
-            single_pattern,
-        });
+        self.network.terminals.push(Terminal { rule, path: None, executor, consequence, salience, single_pattern });
         Ok(terminal)
     }
 
@@ -275,18 +218,11 @@ impl<'b> Builder<'b> {
         if let Some(constant) = constant_salience(expression) {
             return Ok(Salience::Fixed(constant));
         }
-        let context = Context {
-            declarations: &tip.declarations,
-            this: None,
-            purpose: Purpose::Consequence,
-            rule: tip.name,
-        };
+        let context =
+            Context { declarations: &tip.declarations, this: None, purpose: Purpose::Consequence, rule: tip.name };
         let (call, ty) = value(self.env, &context, expression)?;
         if !ty.is_numeric() {
-            return Err(Diagnostic::new(
-                expression.span,
-                "the salience must be a number",
-            ));
+            return Err(Diagnostic::new(expression.span, "the salience must be a number"));
         }
         Ok(Salience::Dynamic(call))
     }
@@ -311,10 +247,9 @@ impl<'b> Builder<'b> {
             Condition::Eval(expression) => self.eval(tip, expression),
             Condition::Accumulate(accumulate) => self.accumulate(tip, accumulate, None, rule),
             Condition::Branch(branch) => self.named(tip, branch, rule, arms),
-            Condition::Or(_) | Condition::Forall(..) => Err(Diagnostic::new(
-                rule.span,
-                "this use of `or` is not supported",
-            )),
+            Condition::Or(_) | Condition::Forall(..) => {
+                Err(Diagnostic::new(rule.span, "this use of `or` is not supported"))
+            }
         }
     }
 
@@ -325,32 +260,20 @@ impl<'b> Builder<'b> {
 
     fn left(&mut self, tip: &mut Tip<'_>, alpha: u32, mask: Mask, slot: Option<u16>) {
         let key = format!("left {alpha} {mask:?} {slot:?}");
-        let known = self
-            .roots
-            .iter()
-            .find(|node| self.network.nodes[**node as usize].key == key);
+        let known = self.roots.iter().find(|node| self.network.nodes[**node as usize].key == key);
         let node = match known {
             Some(node) => *node,
             None => {
                 let node = self.node(NodeKind::Left, None, key, slot, mask);
                 self.roots.push(node);
-                self.network.alphas[alpha as usize]
-                    .sinks
-                    .push(Sink::Left(node));
+                self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Left(node)));
                 node
             }
         };
         tip.node = Some(node);
     }
 
-    fn node(
-        &mut self,
-        kind: NodeKind,
-        parent: Option<NodeId>,
-        key: String,
-        slot: Option<u16>,
-        mask: Mask,
-    ) -> NodeId {
+    fn node(&mut self, kind: NodeKind, parent: Option<NodeId>, key: String, slot: Option<u16>, mask: Mask) -> NodeId {
         let id = self.network.nodes.len() as NodeId;
         let gates = match &kind {
             NodeKind::Left | NodeKind::Join { .. } => true,
@@ -358,17 +281,7 @@ impl<'b> Builder<'b> {
             NodeKind::Not { test, right } => *right == Right::Facts && test.is_none(),
             _ => false,
         };
-        let node = Node {
-            kind,
-            parent,
-            children: Vec::new(),
-            slot,
-            mask,
-            key,
-            segment: 0,
-            paths: Vec::new(),
-            gates,
-        };
+        let node = Node { kind, parent, children: Vec::new(), slot, mask, key, segment: 0, paths: Vec::new(), gates };
         self.network.nodes.push(node);
         if let Some(parent) = parent {
             self.network.nodes[parent as usize].children.push(id);
@@ -377,21 +290,11 @@ impl<'b> Builder<'b> {
     }
 
     /// Appends a node to the path, or takes an equal one that is there already. True if it is new.
-    fn add(
-        &mut self,
-        tip: &mut Tip<'_>,
-        kind: NodeKind,
-        key: String,
-        slot: Option<u16>,
-        mask: Mask,
-    ) -> bool {
+    fn add(&mut self, tip: &mut Tip<'_>, kind: NodeKind, key: String, slot: Option<u16>, mask: Mask) -> bool {
         let parent = tip.node;
         if let Some(parent) = parent {
             let children = &self.network.nodes[parent as usize].children;
-            if let Some(known) = children
-                .iter()
-                .find(|child| self.network.nodes[**child as usize].key == key)
-            {
+            if let Some(known) = children.iter().find(|child| self.network.nodes[**child as usize].key == key) {
                 tip.node = Some(*known);
                 return false;
             }
@@ -422,11 +325,7 @@ impl<'b> Builder<'b> {
     }
 
     fn query_of(&self, pattern: &Pattern) -> Option<u32> {
-        let found = self
-            .network
-            .queries
-            .iter()
-            .position(|query| query.name == pattern.ty.name)?;
+        let found = self.network.queries.iter().position(|query| query.name == pattern.ty.name)?;
         Some(found as u32)
     }
 
@@ -438,20 +337,10 @@ impl<'b> Builder<'b> {
             Some(PatternSource::From(source)) => return self.from(tip, pattern, source),
             Some(PatternSource::Collect(inner)) => {
                 let accumulate = collect(inner, pattern.span);
-                return self.accumulate(
-                    tip,
-                    &accumulate,
-                    Some(pattern),
-                    &self.file.rules[tip.rule as usize],
-                );
+                return self.accumulate(tip, &accumulate, Some(pattern), &self.file.rules[tip.rule as usize]);
             }
             Some(PatternSource::Accumulate(accumulate)) => {
-                return self.accumulate(
-                    tip,
-                    accumulate,
-                    Some(pattern),
-                    &self.file.rules[tip.rule as usize],
-                );
+                return self.accumulate(tip, accumulate, Some(pattern), &self.file.rules[tip.rule as usize]);
             }
             None => {}
         }
@@ -467,11 +356,7 @@ impl<'b> Builder<'b> {
         if tip.node.is_none() {
             self.initial(tip);
         }
-        let key = format!(
-            "join {alpha} {:?} {} {slot}",
-            analysed.mask,
-            self.texts(tip, &analysed.beta)
-        );
+        let key = format!("join {alpha} {:?} {} {slot}", analysed.mask, self.texts(tip, &analysed.beta));
         let test = self.beta(tip, &analysed, slot)?;
         if self.add(tip, NodeKind::Join { test }, key, Some(slot), analysed.mask) {
             self.right_sink(alpha, tip);
@@ -481,9 +366,7 @@ impl<'b> Builder<'b> {
 
     fn right_sink(&mut self, alpha: u32, tip: &Tip<'_>) {
         if let Some(node) = tip.node {
-            self.network.alphas[alpha as usize]
-                .sinks
-                .push(Sink::Right(node));
+            self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Right(node)));
         }
     }
 
@@ -499,12 +382,7 @@ impl<'b> Builder<'b> {
     }
 
     fn type_alpha(&mut self, test: AlphaTest) -> u32 {
-        if let Some(known) = self
-            .network
-            .types
-            .iter()
-            .find(|t| self.network.alphas[**t as usize].test == test)
-        {
+        if let Some(known) = self.network.types.iter().find(|t| self.network.alphas[**t as usize].test == test) {
             return *known;
         }
         let id = self.new_alpha(test);
@@ -516,12 +394,7 @@ impl<'b> Builder<'b> {
         let id = self.network.alphas.len() as u32;
         let hint = self.env.hints;
         self.env.hints += 1;
-        self.network.alphas.push(Alpha {
-            test,
-            children: Vec::new(),
-            sinks: Vec::new(),
-            hint,
-        });
+        self.network.alphas.push(Alpha { test, next: Vec::new(), rank: 2, hint });
         id
     }
 
@@ -529,17 +402,15 @@ impl<'b> Builder<'b> {
     fn alpha(&mut self, analysed: &Analysed, tip: &Tip<'_>) -> Compiled<u32> {
         let mut at = self.type_alpha(AlphaTest::Class(analysed.class));
         for expression in &analysed.alpha {
-            let key = (
-                at,
-                self.text(expression) + &format!("#{}", self.names_of_bindings(expression, tip)),
-            );
+            let key = (at, self.text(expression) + &format!("#{}", self.names_of_bindings(expression, tip)));
             if let Some(known) = self.alpha_keys.get(&key) {
                 at = *known;
                 continue;
             }
             let test = self.alpha_test(analysed, expression, tip)?;
             let id = self.new_alpha(test);
-            self.network.alphas[at as usize].children.push(id);
+            self.network.alphas[id as usize].rank = rank(expression);
+            self.network.alphas[at as usize].next.push(Next::Alpha(id));
             self.alpha_keys.insert(key, id);
             at = id;
         }
@@ -550,23 +421,14 @@ impl<'b> Builder<'b> {
     fn names_of_bindings(&self, expression: &Expression, tip: &Tip<'_>) -> String {
         let mut key = String::new();
         for name in names_in_expression(expression) {
-            if let Some(Declaration {
-                access: Access::Expression(bound, _),
-                ..
-            }) = tip.declarations.get(&name)
-            {
+            if let Some(Declaration { access: Access::Expression(bound, _), .. }) = tip.declarations.get(&name) {
                 key += &self.text(bound);
             }
         }
         key
     }
 
-    fn alpha_test(
-        &mut self,
-        analysed: &Analysed,
-        expression: &Expression,
-        tip: &Tip<'_>,
-    ) -> Compiled<AlphaTest> {
+    fn alpha_test(&mut self, analysed: &Analysed, expression: &Expression, tip: &Tip<'_>) -> Compiled<AlphaTest> {
         if self.env.classes.is_subclass(analysed.class, class::MAP) {
             if let Some(test) = self.key_test(expression)? {
                 return Ok(test);
@@ -609,12 +471,8 @@ impl<'b> Builder<'b> {
             }
             _ if negated => return Ok(None),
             Literal::String(text) => self.env.text_constant(text, expression.span)?,
-            Literal::Boolean(value) => {
-                self.env.constant(Value::Boolean(*value), expression.span)?
-            }
-            Literal::Integer(value) => {
-                self.env.constant(Value::Integer(*value), expression.span)?
-            }
+            Literal::Boolean(value) => self.env.constant(Value::Boolean(*value), expression.span)?,
+            Literal::Integer(value) => self.env.constant(Value::Integer(*value), expression.span)?,
             _ => return Ok(None),
         };
         let key = self.env.text_constant(key, expression.span)?;
@@ -625,12 +483,8 @@ impl<'b> Builder<'b> {
         if tip.node.is_none() {
             self.initial(tip);
         }
-        let context = Context {
-            declarations: &tip.declarations,
-            this: None,
-            purpose: Purpose::Constraint,
-            rule: tip.name,
-        };
+        let context =
+            Context { declarations: &tip.declarations, this: None, purpose: Purpose::Constraint, rule: tip.name };
         let key = format!("eval {}", self.texts(tip, std::slice::from_ref(expression)));
         if let Some(test) = test(self.env, &context, &[expression])? {
             self.add(tip, NodeKind::Eval { test }, key, None, Mask::NONE);
@@ -642,12 +496,8 @@ impl<'b> Builder<'b> {
         if tip.node.is_none() {
             self.initial(tip);
         }
-        let context = Context {
-            declarations: &tip.declarations,
-            this: None,
-            purpose: Purpose::Constraint,
-            rule: tip.name,
-        };
+        let context =
+            Context { declarations: &tip.declarations, this: None, purpose: Purpose::Constraint, rule: tip.name };
         let (call, _) = value(self.env, &context, source)?;
         let slot = tip.slots;
         tip.slots += 1;
@@ -657,38 +507,14 @@ impl<'b> Builder<'b> {
         let analysed = analyse(self.env, &mut tip.declarations, &plain, slot, &[])?;
         tip.last = Some((analysed.ty.clone(), slot));
         let test = self.all_tests(tip, &analysed, slot)?;
-        let all: Vec<Expression> = analysed
-            .alpha
-            .iter()
-            .chain(&analysed.beta)
-            .cloned()
-            .collect();
-        let key = format!(
-            "from {key_names} {} {}",
-            analysed.class,
-            self.texts(tip, &all)
-        );
-        let node = FromNode {
-            source: call,
-            class: analysed.class,
-            test,
-        };
-        self.add(
-            tip,
-            NodeKind::From(Box::new(node)),
-            key,
-            Some(slot),
-            Mask::ALL,
-        );
+        let all: Vec<Expression> = analysed.alpha.iter().chain(&analysed.beta).cloned().collect();
+        let key = format!("from {key_names} {} {}", analysed.class, self.texts(tip, &all));
+        let node = FromNode { source: call, class: analysed.class, test };
+        self.add(tip, NodeKind::From(Box::new(node)), key, Some(slot), Mask::ALL);
         Ok(())
     }
 
-    fn all_tests(
-        &mut self,
-        tip: &Tip<'_>,
-        analysed: &Analysed,
-        slot: u16,
-    ) -> Compiled<Option<Call>> {
+    fn all_tests(&mut self, tip: &Tip<'_>, analysed: &Analysed, slot: u16) -> Compiled<Option<Call>> {
         let context = Context {
             declarations: &tip.declarations,
             this: Some((analysed.ty.clone(), slot)),
@@ -699,22 +525,12 @@ impl<'b> Builder<'b> {
         test(self.env, &context, &tests)
     }
 
-    fn existential(
-        &mut self,
-        tip: &mut Tip<'b>,
-        inner: &Condition,
-        rule: &'b Rule,
-        negated: bool,
-    ) -> Compiled<()> {
+    fn existential(&mut self, tip: &mut Tip<'b>, inner: &Condition, rule: &'b Rule, negated: bool) -> Compiled<()> {
         if tip.node.is_none() {
             self.initial(tip);
         }
         let make = |test, right| {
-            if negated {
-                NodeKind::Not { test, right }
-            } else {
-                NodeKind::Exists { test, right }
-            }
+            if negated { NodeKind::Not { test, right } } else { NodeKind::Exists { test, right } }
         };
         let word = if negated { "not" } else { "exists" };
         if let Condition::Pattern(pattern) = inner {
@@ -722,14 +538,9 @@ impl<'b> Builder<'b> {
                 let slot = tip.slots;
                 tip.slots += 1;
                 let mut local = tip.clone();
-                let analysed =
-                    analyse(self.env, &mut local.declarations, pattern, slot, &tip.used)?;
+                let analysed = analyse(self.env, &mut local.declarations, pattern, slot, &tip.used)?;
                 let alpha = self.alpha(&analysed, &local)?;
-                let key = format!(
-                    "{word} {alpha} {:?} {}",
-                    analysed.mask,
-                    self.texts(&local, &analysed.beta)
-                );
+                let key = format!("{word} {alpha} {:?} {}", analysed.mask, self.texts(&local, &analysed.beta));
                 let test = self.beta(&local, &analysed, slot)?;
                 tip.slots = slot;
                 if self.add(tip, make(test, Right::Facts), key, None, analysed.mask) {
@@ -738,13 +549,7 @@ impl<'b> Builder<'b> {
                 return Ok(());
             }
         }
-        self.subnetwork(
-            tip,
-            inner,
-            rule,
-            |_| Ok(make(None, Right::Subnetwork)),
-            None,
-        )
+        self.subnetwork(tip, inner, rule, |_| Ok(make(None, Right::Subnetwork)), None)
     }
 
     /// Builds the conditions of a group as a path of their own that feeds the right side of a node.
@@ -760,13 +565,7 @@ impl<'b> Builder<'b> {
         self.condition(&mut inside, inner, rule, &mut Vec::new())?;
         let unique = self.network.nodes.len();
         let kind = kind((self, &inside))?;
-        self.add(
-            &mut inside,
-            NodeKind::RightInput { target: 0 },
-            format!("input {unique}"),
-            None,
-            Mask::NONE,
-        );
+        self.add(&mut inside, NodeKind::RightInput { target: 0 }, format!("input {unique}"), None, Mask::NONE);
         self.add(tip, kind, format!("group {unique}"), slot, Mask::ALL);
         if let (Some(input), Some(target)) = (inside.node, tip.node) {
             self.network.nodes[input as usize].kind = NodeKind::RightInput { target };
@@ -785,9 +584,7 @@ impl<'b> Builder<'b> {
             self.initial(tip);
         }
         let plain = match &accumulate.source {
-            Condition::Pattern(pattern)
-                if pattern.source.is_none() && self.query_of(pattern).is_none() =>
-            {
+            Condition::Pattern(pattern) if pattern.source.is_none() && self.query_of(pattern).is_none() => {
                 Some(pattern)
             }
             _ => None,
@@ -803,25 +600,10 @@ impl<'b> Builder<'b> {
             let this = Some((analysed.ty.clone(), slot));
             let (functions, types) = self.functions(&local, accumulate, this)?;
             tip.slots = slot + 1;
-            let node = self.accumulate_result(
-                tip,
-                accumulate,
-                result,
-                functions,
-                &types,
-                Right::Facts,
-                test,
-                slot,
-            )?;
+            let node = self.accumulate_result(tip, accumulate, result, functions, &types, Right::Facts, test, slot)?;
             let unique = self.network.nodes.len();
             let kind = NodeKind::Accumulate(Box::new(node));
-            if self.add(
-                tip,
-                kind,
-                format!("accumulate {unique}"),
-                Some(slot),
-                analysed.mask,
-            ) {
+            if self.add(tip, kind, format!("accumulate {unique}"), Some(slot), analysed.mask) {
                 self.right_sink(alpha, tip);
             }
             return Ok(());
@@ -837,9 +619,8 @@ impl<'b> Builder<'b> {
                 let (functions, types) = builder.functions(inside, accumulate, None)?;
                 outer.slots = slot + 1;
                 let right = Right::Subnetwork;
-                let node = builder.accumulate_result(
-                    &mut outer, accumulate, result, functions, &types, right, None, slot,
-                )?;
+                let node =
+                    builder.accumulate_result(&mut outer, accumulate, result, functions, &types, right, None, slot)?;
                 declared = Some(outer.declarations.clone());
                 Ok(NodeKind::Accumulate(Box::new(node)))
             },
@@ -865,17 +646,9 @@ impl<'b> Builder<'b> {
         slot: u16,
     ) -> Compiled<AccumulateNode> {
         let single = functions.len() == 1;
-        let uses_left = functions.iter().any(|f| {
-            f.argument
-                .as_ref()
-                .is_some_and(|call| !call.slots.is_empty())
-        });
+        let uses_left = functions.iter().any(|f| f.argument.as_ref().is_some_and(|call| !call.slots.is_empty()));
         let mut class = class::OBJECT;
-        let this = if single {
-            types[0].clone()
-        } else {
-            Type::Array(Type::object().into())
-        };
+        let this = if single { types[0].clone() } else { Type::Array(Type::object().into()) };
         let result_test = match result {
             Some(pattern) => {
                 let mut plain = pattern.clone();
@@ -886,11 +659,7 @@ impl<'b> Builder<'b> {
             }
             None => {
                 self.declare_results(tip, accumulate, types, slot, single)?;
-                let tests: Vec<&Expression> = accumulate
-                    .constraints
-                    .iter()
-                    .map(|c| &c.expression)
-                    .collect();
+                let tests: Vec<&Expression> = accumulate.constraints.iter().map(|c| &c.expression).collect();
                 let context = Context {
                     declarations: &tip.declarations,
                     this: Some((this, slot)),
@@ -900,15 +669,7 @@ impl<'b> Builder<'b> {
                 test(self.env, &context, &tests)?
             }
         };
-        Ok(AccumulateNode {
-            right,
-            test: test_call,
-            functions,
-            single,
-            class,
-            result_test,
-            uses_left,
-        })
+        Ok(AccumulateNode { right, test: test_call, functions, single, class, result_test, uses_left })
     }
 
     fn declare_results(
@@ -927,24 +688,10 @@ impl<'b> Builder<'b> {
                 continue;
             };
             if tip.declarations.get(&binding.name).is_some() {
-                return Err(Diagnostic::new(
-                    binding.span,
-                    format!("`{}` is already bound", binding.name),
-                ));
+                return Err(Diagnostic::new(binding.span, format!("`{}` is already bound", binding.name)));
             }
-            let access = if single {
-                Access::Fact
-            } else {
-                Access::Element(index as u16)
-            };
-            tip.declarations.insert(
-                binding.name.clone(),
-                Declaration {
-                    slot,
-                    ty: ty.clone(),
-                    access,
-                },
-            );
+            let access = if single { Access::Fact } else { Access::Element(index as u16) };
+            tip.declarations.insert(binding.name.clone(), Declaration { slot, ty: ty.clone(), access });
         }
         Ok(())
     }
@@ -963,10 +710,7 @@ impl<'b> Builder<'b> {
             AccumulateKind::Functions(list) => list,
         };
         if list.is_empty() {
-            return Err(Diagnostic::new(
-                accumulate.span,
-                "an accumulate needs a function",
-            ));
+            return Err(Diagnostic::new(accumulate.span, "an accumulate needs a function"));
         }
         let (mut functions, mut types) = (Vec::new(), Vec::new());
         for function in list {
@@ -983,10 +727,7 @@ impl<'b> Builder<'b> {
                     (Some(call), ty)
                 }
                 _ => {
-                    return Err(Diagnostic::new(
-                        function.span,
-                        format!("`{}` takes one argument", function.name),
-                    ));
+                    return Err(Diagnostic::new(function.span, format!("`{}` takes one argument", function.name)));
                 }
             };
             let decimal = ty.is_class(class::BIG_DECIMAL);
@@ -1011,28 +752,14 @@ impl<'b> Builder<'b> {
                 }
                 "min" => (FunctionKind::Minimum, ty.boxed()),
                 "max" => (FunctionKind::Maximum, ty.boxed()),
-                "average" | "avg" => (
-                    FunctionKind::Average,
-                    Type::of(if decimal {
-                        class::BIG_DECIMAL
-                    } else {
-                        class::DOUBLE
-                    }),
-                ),
-                "collectList" => (
-                    FunctionKind::CollectList,
-                    Type::with(class::LIST, [ty.boxed()]),
-                ),
-                "collectSet" => (
-                    FunctionKind::CollectSet,
-                    Type::with(class::SET, [ty.boxed()]),
-                ),
+                "average" | "avg" => {
+                    (FunctionKind::Average, Type::of(if decimal { class::BIG_DECIMAL } else { class::DOUBLE }))
+                }
+                "collectList" => (FunctionKind::CollectList, Type::with(class::LIST, [ty.boxed()])),
+                "collectSet" => (FunctionKind::CollectSet, Type::with(class::SET, [ty.boxed()])),
                 other => {
-                    return Err(Diagnostic::new(
-                        function.span,
-                        format!("unknown accumulate function `{other}`"),
-                    )
-                    .with_hint("known: count, sum, min, max, average, collectList, collectSet"));
+                    return Err(Diagnostic::new(function.span, format!("unknown accumulate function `{other}`"))
+                        .with_hint("known: count, sum, min, max, average, collectList, collectSet"));
                 }
             };
             functions.push(Function { kind, argument });
@@ -1084,10 +811,7 @@ impl<'b> Builder<'b> {
             save_state(&mut prepared.emitter, &variables, Some(state), span)?;
             let slots = prepared.slots;
             let code = prepared.emitter.finish("action", span)?;
-            Ok(Call3 {
-                code: builder.env.add_code(code),
-                slots,
-            })
+            Ok(Call3 { code: builder.env.add_code(code), slots })
         };
         let action = Box::new(step(self, &inline.action)?);
         let reverse = match &inline.reverse {
@@ -1102,35 +826,12 @@ impl<'b> Builder<'b> {
         emitter.emit(Op::Return { from: to }, span);
         let code = emitter.finish("result", span)?;
         let result = self.env.add_code(code);
-        let kind = FunctionKind::Inline {
-            init,
-            action,
-            reverse,
-            result,
-            variables: variables.len() as u8,
-        };
-        Ok((
-            Function {
-                kind,
-                argument: None,
-            },
-            ty.boxed(),
-        ))
+        let kind = FunctionKind::Inline { init, action, reverse, result, variables: variables.len() as u8 };
+        Ok((Function { kind, argument: None }, ty.boxed()))
     }
 
-    fn named(
-        &mut self,
-        tip: &mut Tip<'b>,
-        branch: &Branch,
-        rule: &'b Rule,
-        arms: &mut Vec<u32>,
-    ) -> Compiled<()> {
-        let body = |target: &str| {
-            rule.named
-                .iter()
-                .find(|(name, _)| name == target)
-                .map(|(_, body)| body)
-        };
+    fn named(&mut self, tip: &mut Tip<'b>, branch: &Branch, rule: &'b Rule, arms: &mut Vec<u32>) -> Compiled<()> {
+        let body = |target: &str| rule.named.iter().find(|(name, _)| name == target).map(|(_, body)| body);
         if branch.test.is_none() {
             let Some(statements) = body(&branch.target) else {
                 return Err(missing(branch));
@@ -1160,22 +861,12 @@ impl<'b> Builder<'b> {
             };
             let terminal = self.terminal(tip, rule, statements, None, false)?;
             arms.push(terminal);
-            list.push(BranchArm {
-                test,
-                terminal,
-                breaks: arm.breaks,
-            });
+            list.push(BranchArm { test, terminal, breaks: arm.breaks });
             at = arm.otherwise.as_deref();
         }
         let slot = tip.last.as_ref().map(|(_, slot)| *slot);
         let unique = self.network.nodes.len();
-        self.add(
-            tip,
-            NodeKind::Branch(list),
-            format!("branch {unique} {slot:?}"),
-            None,
-            Mask::NONE,
-        );
+        self.add(tip, NodeKind::Branch(list), format!("branch {unique} {slot:?}"), None, Mask::NONE);
         Ok(())
     }
 
@@ -1184,17 +875,9 @@ impl<'b> Builder<'b> {
             self.initial(tip);
         }
         let parameters = self.file.queries[query as usize].parameters.clone();
-        let given = if pattern.has_positional {
-            &pattern.positional
-        } else {
-            &pattern.constraints
-        };
+        let given = if pattern.has_positional { &pattern.positional } else { &pattern.constraints };
         if given.len() != parameters.len() {
-            let message = format!(
-                "the query takes {} arguments, {} given",
-                parameters.len(),
-                given.len()
-            );
+            let message = format!("the query takes {} arguments, {} given", parameters.len(), given.len());
             return Err(Diagnostic::new(pattern.span, message));
         }
         let slot = tip.slots;
@@ -1206,18 +889,13 @@ impl<'b> Builder<'b> {
                 if tip.declarations.get(name).is_none() && !self.env.globals.contains_key(name) {
                     let ty = self.env.resolve(&parameter.ty)?.boxed();
                     let access = Access::Element(index as u16);
-                    tip.declarations
-                        .insert(name.clone(), Declaration { slot, ty, access });
+                    tip.declarations.insert(name.clone(), Declaration { slot, ty, access });
                     arguments.push(None);
                     continue;
                 }
             }
-            let context = Context {
-                declarations: &tip.declarations,
-                this: None,
-                purpose: Purpose::Constraint,
-                rule: tip.name,
-            };
+            let context =
+                Context { declarations: &tip.declarations, this: None, purpose: Purpose::Constraint, rule: tip.name };
             arguments.push(Some(value(self.env, &context, expression)?.0));
         }
         let unique = self.network.nodes.len();
@@ -1229,9 +907,7 @@ impl<'b> Builder<'b> {
             for class in classes {
                 let alpha = self.type_alpha(AlphaTest::Class(class));
                 if let Some(node) = tip.node {
-                    self.network.alphas[alpha as usize]
-                        .sinks
-                        .push(Sink::Query(node));
+                    self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Query(node)));
                 }
             }
         }
@@ -1242,10 +918,7 @@ impl<'b> Builder<'b> {
         let query = &self.file.queries[index];
         let mut variables: Vec<(String, Type)> = Vec::new();
         for parameter in &query.parameters {
-            variables.push((
-                parameter.name.clone(),
-                self.env.resolve(&parameter.ty)?.boxed(),
-            ));
+            variables.push((parameter.name.clone(), self.env.resolve(&parameter.ty)?.boxed()));
         }
         let mut all = Vec::new();
         for branch in branches(&query.condition)? {
@@ -1275,31 +948,19 @@ impl<'b> Builder<'b> {
             }
             Condition::Pattern(pattern) => {
                 if let Some(query) = self.query_of(pattern) {
-                    let given = if pattern.has_positional {
-                        &pattern.positional
-                    } else {
-                        &pattern.constraints
-                    };
+                    let given = if pattern.has_positional { &pattern.positional } else { &pattern.constraints };
                     let mut arguments = Vec::new();
                     for argument in given {
                         arguments.push(match &argument.expression.kind {
-                            E::Name(name) => {
-                                QueryArgument::Variable(variable(variables, name, Type::object()))
-                            }
-                            _ => QueryArgument::Value(
-                                self.query_code(&argument.expression, variables, None, false)?
-                                    .0,
-                            ),
+                            E::Name(name) => QueryArgument::Variable(variable(variables, name, Type::object())),
+                            _ => QueryArgument::Value(self.query_code(&argument.expression, variables, None, false)?.0),
                         });
                     }
                     steps.push(QueryStep::Call { query, arguments });
                     return Ok(());
                 }
                 if pattern.source.is_some() {
-                    return Err(Diagnostic::new(
-                        pattern.span,
-                        "`from` is not supported in queries",
-                    ));
+                    return Err(Diagnostic::new(pattern.span, "`from` is not supported in queries"));
                 }
                 self.query_pattern(pattern, variables, steps)?;
             }
@@ -1311,29 +972,14 @@ impl<'b> Builder<'b> {
                 let mut nested = Vec::new();
                 self.query_step(inner, variables, &mut nested)?;
                 let not = matches!(condition, Condition::Not(_));
-                steps.push(if not {
-                    QueryStep::Not(nested)
-                } else {
-                    QueryStep::Exists(nested)
-                });
+                steps.push(if not { QueryStep::Not(nested) } else { QueryStep::Exists(nested) });
             }
             Condition::Accumulate(accumulate) => {
-                return Err(Diagnostic::new(
-                    accumulate.span,
-                    "accumulate is not supported in queries",
-                ));
+                return Err(Diagnostic::new(accumulate.span, "accumulate is not supported in queries"));
             }
             _ => {
-                let span = self
-                    .file
-                    .queries
-                    .first()
-                    .map(|query| query.span)
-                    .unwrap_or_default();
-                return Err(Diagnostic::new(
-                    span,
-                    "this condition is not supported in queries",
-                ));
+                let span = self.file.queries.first().map(|query| query.span).unwrap_or_default();
+                return Err(Diagnostic::new(span, "this condition is not supported in queries"));
             }
         }
         Ok(())
@@ -1349,10 +995,7 @@ impl<'b> Builder<'b> {
         let Some(class) = ty.class() else {
             return Err(Diagnostic::new(pattern.span, "expected a type of facts"));
         };
-        let fact = pattern
-            .binding
-            .as_ref()
-            .map(|binding| variable(variables, &binding.name, ty.clone()));
+        let fact = pattern.binding.as_ref().map(|binding| variable(variables, &binding.name, ty.clone()));
         let (mut tests, mut binds) = (Vec::new(), Vec::new());
         let fields = self.env.classes.get(class).fields.clone();
         for (index, argument) in pattern.positional.iter().enumerate() {
@@ -1360,10 +1003,7 @@ impl<'b> Builder<'b> {
             let Some(field) = fields.get(index) else {
                 return Err(Diagnostic::new(span, "too many arguments"));
             };
-            let property = Expression {
-                kind: E::Name(field.name.to_string()),
-                span,
-            };
+            let property = Expression { kind: E::Name(field.name.to_string()), span };
             if let E::Name(name) = &argument.expression.kind {
                 let (code, bound) = self.query_code(&property, variables, Some(&ty), false)?;
                 binds.push((variable(variables, name, bound), code));
@@ -1375,22 +1015,13 @@ impl<'b> Builder<'b> {
         for constraint in &pattern.constraints {
             match &constraint.binding {
                 Some(binding) => {
-                    let (code, bound) =
-                        self.query_code(&constraint.expression, variables, Some(&ty), false)?;
+                    let (code, bound) = self.query_code(&constraint.expression, variables, Some(&ty), false)?;
                     binds.push((variable(variables, &binding.name, bound), code));
                 }
-                None => tests.push(
-                    self.query_code(&constraint.expression, variables, Some(&ty), true)?
-                        .0,
-                ),
+                None => tests.push(self.query_code(&constraint.expression, variables, Some(&ty), true)?.0),
             }
         }
-        steps.push(QueryStep::Pattern {
-            class,
-            tests,
-            binds,
-            fact,
-        });
+        steps.push(QueryStep::Pattern { class, tests, binds, fact });
         Ok(())
     }
 
@@ -1426,10 +1057,20 @@ impl<'b> Builder<'b> {
         Ok((self.env.add_code(code), ty))
     }
 
+    /// Brings what follows each test into the order of visits.
+    fn order(&mut self) {
+        let ranks: Vec<u8> = self.network.alphas.iter().map(|alpha| alpha.rank).collect();
+        for alpha in &mut self.network.alphas {
+            alpha.next.sort_by_key(|next| match next {
+                Next::Alpha(id) => ranks[*id as usize],
+                Next::Sink(_) => 2,
+            });
+        }
+    }
+
     /// Cuts the network into segments and lists the paths.
     fn cut(&mut self) {
-        let mut pending: Vec<(NodeId, Option<u32>)> =
-            self.roots.iter().rev().map(|root| (*root, None)).collect();
+        let mut pending: Vec<(NodeId, Option<u32>)> = self.roots.iter().rev().map(|root| (*root, None)).collect();
         while let Some((start, parent)) = pending.pop() {
             let segment = self.network.segments.len() as u32;
             let mut nodes = vec![start];
@@ -1443,14 +1084,9 @@ impl<'b> Builder<'b> {
             }
             let children = self.network.nodes[at as usize].children.clone();
             pending.extend(children.iter().rev().map(|child| (*child, Some(segment))));
-            self.network.segments.push(Segment {
-                nodes,
-                children: Vec::new(),
-            });
+            self.network.segments.push(Segment { nodes, children: Vec::new() });
             if let Some(parent) = parent {
-                self.network.segments[parent as usize]
-                    .children
-                    .push(segment);
+                self.network.segments[parent as usize].children.push(segment);
             }
         }
         for id in 0..self.network.nodes.len() as NodeId {
@@ -1479,38 +1115,17 @@ impl<'b> Builder<'b> {
             }
         }
         let child = parent
-            .and_then(|parent| {
-                nodes[parent as usize]
-                    .children
-                    .iter()
-                    .position(|child| *child == target)
-            })
+            .and_then(|parent| nodes[parent as usize].children.iter().position(|child| *child == target))
             .unwrap_or(0);
         let path = (self.network.paths.len() - 1) as u32;
         let start = nodes[first as usize].segment;
-        let segment = self.network.paths[path as usize]
-            .segments
-            .iter()
-            .position(|s| *s == start)
-            .unwrap_or(0);
-        self.network.groups_of.insert(
-            target,
-            super::Group {
-                path,
-                segment,
-                depth,
-                child,
-            },
-        );
+        let segment = self.network.paths[path as usize].segments.iter().position(|s| *s == start).unwrap_or(0);
+        self.network.groups_of.insert(target, super::Group { path, segment, depth, child });
     }
 
     fn path(&mut self, end: NodeId, terminal: Option<u32>, target: Option<NodeId>) {
         let index = self.network.paths.len() as u32;
-        let mut path = Path {
-            terminal,
-            target,
-            ..Path::default()
-        };
+        let mut path = Path { terminal, target, ..Path::default() };
         let mut at = Some(end);
         while let Some(node) = at {
             let data = &mut self.network.nodes[node as usize];
@@ -1531,20 +1146,33 @@ impl<'b> Builder<'b> {
     }
 }
 
+/// The place of a test among those that follow the same one: equality with a literal, order, others.
+fn rank(expression: &Expression) -> u8 {
+    use BinaryOperator as B;
+    match &expression.kind {
+        E::Binary(operator, left, right) => {
+            let property = matches!(left.kind, E::Name(_) | E::Field { .. } | E::This);
+            let literal = matches!(right.kind, E::Literal(_) | E::Unary(..));
+            match operator {
+                _ if !property || !literal => 2,
+                B::Equal => 0,
+                B::Less | B::LessEqual | B::Greater | B::GreaterEqual => 1,
+                _ => 2,
+            }
+        }
+        _ => 2,
+    }
+}
+
 fn missing(branch: &Branch) -> Diagnostic {
-    Diagnostic::new(
-        branch.span,
-        format!("there is no consequence `then[{}]`", branch.target),
-    )
+    Diagnostic::new(branch.span, format!("there is no consequence `then[{}]`", branch.target))
 }
 
 fn position(list: &mut Vec<String>, name: &str) -> usize {
-    list.iter()
-        .position(|known| known == name)
-        .unwrap_or_else(|| {
-            list.push(name.to_owned());
-            list.len() - 1
-        })
+    list.iter().position(|known| known == name).unwrap_or_else(|| {
+        list.push(name.to_owned());
+        list.len() - 1
+    })
 }
 
 fn variable(variables: &mut Vec<(String, Type)>, name: &str, ty: Type) -> u16 {
@@ -1560,9 +1188,7 @@ fn variable(variables: &mut Vec<(String, Type)>, name: &str, ty: Type) -> u16 {
 fn constant_salience(expression: &Expression) -> Option<i32> {
     match &expression.kind {
         E::Literal(Literal::Integer(value)) => Some(*value),
-        E::Unary(ast::UnaryOperator::Minus, inner) => {
-            constant_salience(inner).map(i32::wrapping_neg)
-        }
+        E::Unary(ast::UnaryOperator::Minus, inner) => constant_salience(inner).map(i32::wrapping_neg),
         _ => None,
     }
 }
@@ -1573,23 +1199,15 @@ fn rule_date(text: &str, span: Span) -> Compiled<i64> {
         .or_else(|_| jiff::civil::Date::strptime("%d-%b-%Y", text).map(|date| date.at(0, 0, 0, 0)));
     match parsed.map(|at| at.to_zoned(jiff::tz::TimeZone::UTC)) {
         Ok(Ok(zoned)) => Ok(zoned.timestamp().as_millisecond()),
-        _ => Err(Diagnostic::new(span, format!("`{text}` is not a date"))
-            .with_hint("write it as 31-Dec-2026")),
+        _ => Err(Diagnostic::new(span, format!("`{text}` is not a date")).with_hint("write it as 31-Dec-2026")),
     }
 }
 
 /// The accumulate that a `collect` is.
 fn collect(pattern: &Pattern, span: Span) -> Accumulate {
-    let this = Expression {
-        kind: E::This,
-        span,
-    };
-    let function = ast::AccumulateFunction {
-        binding: None,
-        name: "collectList".to_owned(),
-        arguments: vec![this],
-        span,
-    };
+    let this = Expression { kind: E::This, span };
+    let function =
+        ast::AccumulateFunction { binding: None, name: "collectList".to_owned(), arguments: vec![this], span };
     Accumulate {
         source: Condition::Pattern(Box::new(pattern.clone())),
         kind: AccumulateKind::Functions(vec![function]),
@@ -1601,9 +1219,7 @@ fn collect(pattern: &Pattern, span: Span) -> Accumulate {
 /// Which properties of bound facts the constraints of patterns read.
 fn properties_used(branch: &[Condition]) -> Vec<(String, String)> {
     let mut used = Vec::new();
-    branch
-        .iter()
-        .for_each(|condition| collect_used(condition, &mut used));
+    branch.iter().for_each(|condition| collect_used(condition, &mut used));
     used
 }
 
@@ -1620,12 +1236,8 @@ fn collect_used(condition: &Condition, used: &mut Vec<(String, String)>) {
                 });
             }
             match &pattern.source {
-                Some(PatternSource::Collect(inner)) => {
-                    collect_used(&Condition::Pattern(inner.clone()), used)
-                }
-                Some(PatternSource::Accumulate(accumulate)) => {
-                    collect_used(&accumulate.source, used)
-                }
+                Some(PatternSource::Collect(inner)) => collect_used(&Condition::Pattern(inner.clone()), used),
+                Some(PatternSource::Accumulate(accumulate)) => collect_used(&accumulate.source, used),
                 _ => {}
             }
         }
@@ -1656,35 +1268,18 @@ fn query_classes(queries: &[QueryPlan], query: u32, classes: &mut Vec<u16>, seen
 }
 
 /// Loads the variables of an inline accumulate from the state array.
-fn load_state(
-    emitter: &mut Emitter<'_>,
-    variables: &[(String, Type)],
-    state: u8,
-    span: Span,
-) -> Compiled<()> {
+fn load_state(emitter: &mut Emitter<'_>, variables: &[(String, Type)], state: u8, span: Span) -> Compiled<()> {
     for (index, (name, ty)) in variables.iter().enumerate() {
         let register = emitter.declare(name, ty.clone(), span)?;
         let place = emitter.register(span)?;
         emitter.load_constant(Value::Integer(index as i32), place, span)?;
-        emitter.emit(
-            Op::ArrayGet {
-                to: register,
-                of: state,
-                at: place,
-            },
-            span,
-        );
+        emitter.emit(Op::ArrayGet { to: register, of: state, at: place }, span);
     }
     Ok(())
 }
 
 /// Stores the variables into the state array, or into a new one that is returned.
-fn save_state(
-    emitter: &mut Emitter<'_>,
-    variables: &[(String, Type)],
-    state: Option<u8>,
-    span: Span,
-) -> Compiled<()> {
+fn save_state(emitter: &mut Emitter<'_>, variables: &[(String, Type)], state: Option<u8>, span: Span) -> Compiled<()> {
     let first = emitter.mark() as u8;
     for (name, _) in variables {
         let to = emitter.register(span)?;
@@ -1696,29 +1291,14 @@ fn save_state(
     match state {
         None => {
             let to = emitter.register(span)?;
-            emitter.emit(
-                Op::NewArray {
-                    to,
-                    first,
-                    count: variables.len() as u8,
-                    kind: 9,
-                },
-                span,
-            );
+            emitter.emit(Op::NewArray { to, first, count: variables.len() as u8, kind: 9 }, span);
             emitter.emit(Op::Return { from: to }, span);
         }
         Some(state) => {
             for index in 0..variables.len() {
                 let at = emitter.register(span)?;
                 emitter.load_constant(Value::Integer(index as i32), at, span)?;
-                emitter.emit(
-                    Op::ArraySet {
-                        of: state,
-                        at,
-                        from: first + index as u8,
-                    },
-                    span,
-                );
+                emitter.emit(Op::ArraySet { of: state, at, from: first + index as u8 }, span);
             }
         }
     }

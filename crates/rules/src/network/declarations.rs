@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Call;
-use crate::compile::{
-    Compiled, Emitter, Environment, Purpose, names_in_expression, names_in_statements,
-};
+use crate::compile::{Compiled, Emitter, Environment, Purpose, names_in_expression, names_in_statements};
 use crate::program::{Op, Register};
 use crate::source::{Diagnostic, Span};
 use crate::syntax::ast::{Expression, Statement};
@@ -96,20 +94,10 @@ pub(super) fn prepare<'e>(
         let fact = places[&declaration.slot];
         load(&mut emitter, name, declaration, fact, span)?;
     }
-    Ok(Prepared {
-        emitter,
-        slots,
-        extra,
-    })
+    Ok(Prepared { emitter, slots, extra })
 }
 
-fn load(
-    emitter: &mut Emitter<'_>,
-    name: &str,
-    declaration: &Declaration,
-    fact: Register,
-    span: Span,
-) -> Compiled<()> {
+fn load(emitter: &mut Emitter<'_>, name: &str, declaration: &Declaration, fact: Register, span: Span) -> Compiled<()> {
     let local = |register, ty: &Type, is_fact| crate::compile::local(register, ty.clone(), is_fact);
     match &declaration.access {
         Access::Fact => emitter.bind(name, local(fact, &declaration.ty, true)),
@@ -126,14 +114,7 @@ fn load(
             let at = emitter.register(span)?;
             emitter.load_constant(crate::heap::Value::Integer((*index).into()), at, span)?;
             let register = emitter.register(span)?;
-            emitter.emit(
-                Op::ArrayGet {
-                    to: register,
-                    of: fact,
-                    at,
-                },
-                span,
-            );
+            emitter.emit(Op::ArrayGet { to: register, of: fact, at }, span);
             emitter.bind(name, local(register, &declaration.ty, true));
         }
     }
@@ -141,11 +122,7 @@ fn load(
 }
 
 /// Compiles tests that must all hold into one code unit that returns a boolean.
-pub(super) fn test(
-    env: &mut Environment,
-    context: &Context<'_>,
-    tests: &[&Expression],
-) -> Compiled<Option<Call>> {
+pub(super) fn test(env: &mut Environment, context: &Context<'_>, tests: &[&Expression]) -> Compiled<Option<Call>> {
     let Some(first) = tests.first() else {
         return Ok(None);
     };
@@ -158,9 +135,7 @@ pub(super) fn test(
             }
         }
     }
-    let Prepared {
-        mut emitter, slots, ..
-    } = prepare(env, context, &used, span)?;
+    let Prepared { mut emitter, slots, .. } = prepare(env, context, &used, span)?;
     let fails = emitter.label();
     for test in tests {
         emitter.branch(test, false, fails)?;
@@ -173,23 +148,14 @@ pub(super) fn test(
     emitter.emit(Op::Return { from: result }, span);
     let name = format!("condition of {}", context.rule);
     let code = emitter.finish(&name, span)?;
-    Ok(Some(Call {
-        code: env.add_code(code),
-        slots,
-    }))
+    Ok(Some(Call { code: env.add_code(code), slots }))
 }
 
 /// Compiles an expression into a code unit that returns its value.
-pub(super) fn value(
-    env: &mut Environment,
-    context: &Context<'_>,
-    expression: &Expression,
-) -> Compiled<(Call, Type)> {
+pub(super) fn value(env: &mut Environment, context: &Context<'_>, expression: &Expression) -> Compiled<(Call, Type)> {
     let span = expression.span;
     let used = names_in_expression(expression);
-    let Prepared {
-        mut emitter, slots, ..
-    } = prepare(env, context, &used, span)?;
+    let Prepared { mut emitter, slots, .. } = prepare(env, context, &used, span)?;
     let result = emitter.register(span)?;
     let ty = emitter.value(expression, result)?;
     if ty == Type::Void {
@@ -198,13 +164,7 @@ pub(super) fn value(
     emitter.emit(Op::Return { from: result }, span);
     let name = format!("condition of {}", context.rule);
     let code = emitter.finish(&name, span)?;
-    Ok((
-        Call {
-            code: env.add_code(code),
-            slots,
-        },
-        ty,
-    ))
+    Ok((Call { code: env.add_code(code), slots }, ty))
 }
 
 /// Compiles a consequence.
@@ -215,22 +175,12 @@ pub(super) fn consequence(
     statements: &[Statement],
     span: Span,
 ) -> Compiled<Call> {
-    let context = Context {
-        declarations,
-        this: None,
-        purpose: Purpose::Consequence,
-        rule,
-    };
+    let context = Context { declarations, this: None, purpose: Purpose::Consequence, rule };
     let used = names_in_statements(statements);
-    let Prepared {
-        mut emitter, slots, ..
-    } = prepare(env, &context, &used, span)?;
+    let Prepared { mut emitter, slots, .. } = prepare(env, &context, &used, span)?;
     emitter.setters = crate::compile::setters_called(statements);
     emitter.push_scope();
     emitter.block(statements);
     let code = emitter.finish(rule, span)?;
-    Ok(Call {
-        code: env.add_code(code),
-        slots,
-    })
+    Ok(Call { code: env.add_code(code), slots })
 }

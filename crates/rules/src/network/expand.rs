@@ -1,9 +1,7 @@
 //! `or` and `forall` rewritten, so that only patterns, `not`, `exists` and groups remain.
 
 use crate::source::Diagnostic;
-use crate::syntax::ast::{
-    BinaryOperator, Condition, Expression, ExpressionKind, Pattern, UnaryOperator,
-};
+use crate::syntax::ast::{BinaryOperator, Condition, Expression, ExpressionKind, Pattern, UnaryOperator};
 
 /// More alternatives than this come from a mistake.
 const MAXIMUM_BRANCHES: usize = 256;
@@ -23,10 +21,7 @@ pub(super) fn branches(conditions: &[Condition]) -> Result<Vec<Vec<Condition>>, 
         }
         if next.len() > MAXIMUM_BRANCHES {
             let span = span_of(condition);
-            return Err(Diagnostic::new(
-                span,
-                format!("more than {MAXIMUM_BRANCHES} alternatives"),
-            ));
+            return Err(Diagnostic::new(span, format!("more than {MAXIMUM_BRANCHES} alternatives")));
         }
         all = next;
     }
@@ -36,9 +31,7 @@ pub(super) fn branches(conditions: &[Condition]) -> Result<Vec<Vec<Condition>>, 
 fn span_of(condition: &Condition) -> crate::source::Span {
     match condition {
         Condition::Pattern(pattern) => pattern.span,
-        Condition::And(parts) | Condition::Or(parts) => {
-            parts.first().map(span_of).unwrap_or_default()
-        }
+        Condition::And(parts) | Condition::Or(parts) => parts.first().map(span_of).unwrap_or_default(),
         Condition::Not(inner) | Condition::Exists(inner) => span_of(inner),
         Condition::Forall(_, span) => *span,
         Condition::Eval(expression) => expression.span,
@@ -75,10 +68,7 @@ fn alternatives(condition: &Condition) -> Result<Vec<Vec<Condition>>, Diagnostic
 
 /// `not (P or Q)` is `not P` and `not Q`.
 fn negation(alternatives: Vec<Vec<Condition>>) -> Vec<Condition> {
-    alternatives
-        .iter()
-        .map(|parts| Condition::Not(Box::new(group(parts))))
-        .collect()
+    alternatives.iter().map(|parts| Condition::Not(Box::new(group(parts)))).collect()
 }
 
 fn group(parts: &[Condition]) -> Condition {
@@ -93,37 +83,24 @@ fn forall(patterns: &[Condition], span: crate::source::Span) -> Result<Condition
     match patterns {
         [Condition::Pattern(only)] => {
             let mut negated = (**only).clone();
-            let tests: Vec<Expression> = negated
-                .constraints
-                .iter()
-                .map(|c| c.expression.clone())
-                .collect();
+            let tests: Vec<Expression> = negated.constraints.iter().map(|c| c.expression.clone()).collect();
             let Some(all) = tests.into_iter().reduce(|left, right| {
                 let span = left.span;
-                let kind =
-                    ExpressionKind::Binary(BinaryOperator::And, Box::new(left), Box::new(right));
+                let kind = ExpressionKind::Binary(BinaryOperator::And, Box::new(left), Box::new(right));
                 Expression { kind, span }
             }) else {
-                return Err(Diagnostic::new(
-                    span,
-                    "`forall` over one pattern needs a constraint",
-                ));
+                return Err(Diagnostic::new(span, "`forall` over one pattern needs a constraint"));
             };
             let span = all.span;
             let kind = ExpressionKind::Unary(UnaryOperator::Not, Box::new(all));
             negated.constraints.truncate(1);
             negated.constraints[0].expression = Expression { kind, span };
             negated.constraints[0].binding = None;
-            Ok(Condition::Not(Box::new(Condition::Pattern(Box::new(
-                negated,
-            )))))
+            Ok(Condition::Not(Box::new(Condition::Pattern(Box::new(negated)))))
         }
         [first, rest @ ..] if !rest.is_empty() => {
             let none = Condition::Not(Box::new(group(rest)));
-            Ok(Condition::Not(Box::new(Condition::And(vec![
-                first.clone(),
-                none,
-            ]))))
+            Ok(Condition::Not(Box::new(Condition::And(vec![first.clone(), none]))))
         }
         _ => Err(Diagnostic::new(span, "`forall` needs a pattern")),
     }

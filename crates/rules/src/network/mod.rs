@@ -61,10 +61,20 @@ pub(crate) enum AlphaTest {
 #[derive(Clone, Debug)]
 pub(crate) struct Alpha {
     pub(crate) test: AlphaTest,
-    pub(crate) children: Vec<u32>,
-    pub(crate) sinks: Vec<Sink>,
+    /// In the order in which a fact visits them, which decides ties on the agenda: tests of equality
+    /// with a literal, then of order with a literal, then all else as it was built.
+    pub(crate) next: Vec<Next>,
+    /// What kind of test it is, for that order.
+    pub(crate) rank: u8,
     /// Slot of the position hint for map keys.
     pub(crate) hint: usize,
+}
+
+/// What follows a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Alpha(u32),
+    Sink(Sink),
 }
 
 /// Where a fact goes that passed the tests.
@@ -246,19 +256,9 @@ pub(crate) struct QueryPlan {
 /// A step of a query's branch; codes take `this` and then all variables.
 #[derive(Clone, Debug)]
 pub(crate) enum QueryStep {
-    Pattern {
-        class: u16,
-        tests: Vec<u32>,
-        binds: Vec<(u16, u32)>,
-        fact: Option<u16>,
-    },
-    Eval {
-        code: u32,
-    },
-    Call {
-        query: u32,
-        arguments: Vec<QueryArgument>,
-    },
+    Pattern { class: u16, tests: Vec<u32>, binds: Vec<(u16, u32)>, fact: Option<u16> },
+    Eval { code: u32 },
+    Call { query: u32, arguments: Vec<QueryArgument> },
     Not(Vec<QueryStep>),
     Exists(Vec<QueryStep>),
 }

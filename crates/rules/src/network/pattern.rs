@@ -30,55 +30,24 @@ pub(super) fn analyse(
 ) -> Compiled<Analysed> {
     let ty = env.resolve(&pattern.ty)?;
     let Type::Class(class, _) = ty else {
-        return Err(Diagnostic::new(
-            pattern.ty.span,
-            format!("{} is not a type of facts", env.show(&ty)),
-        ));
+        return Err(Diagnostic::new(pattern.ty.span, format!("{} is not a type of facts", env.show(&ty))));
     };
-    let mut analysed = Analysed {
-        ty: ty.clone(),
-        class,
-        alpha: Vec::new(),
-        beta: Vec::new(),
-        mask: Mask::NONE,
-    };
+    let mut analysed = Analysed { ty: ty.clone(), class, alpha: Vec::new(), beta: Vec::new(), mask: Mask::NONE };
     if let Some(binding) = &pattern.binding {
-        bind(
-            declarations,
-            binding,
-            Declaration {
-                slot,
-                ty: ty.clone(),
-                access: Access::Fact,
-            },
-        )?;
-        for (name, property) in used_elsewhere
-            .iter()
-            .filter(|(name, _)| *name == binding.name)
-        {
+        bind(declarations, binding, Declaration { slot, ty: ty.clone(), access: Access::Fact })?;
+        for (name, property) in used_elsewhere.iter().filter(|(name, _)| *name == binding.name) {
             let _ = name;
             listen(env, class, property, &mut analysed.mask);
         }
     }
     let positional = positional_tests(env, declarations, pattern, slot, class)?;
     let mut tests: Vec<Expression> = Vec::new();
-    for (binding, expression) in pattern
-        .constraints
-        .iter()
-        .map(|c| (c.binding.clone(), c.expression.clone()))
-        .chain(positional)
+    for (binding, expression) in
+        pattern.constraints.iter().map(|c| (c.binding.clone(), c.expression.clone())).chain(positional)
     {
         listened(env, class, &expression, &mut analysed.mask);
         match binding {
-            Some(binding) => declare(
-                env,
-                declarations,
-                &binding,
-                &expression,
-                &ty,
-                slot,
-                &mut tests,
-            )?,
+            Some(binding) => declare(env, declarations, &binding, &expression, &ty, slot, &mut tests)?,
             None => {
                 let stripped = strip(env, declarations, &expression, &ty, slot, &mut tests)?;
                 tests.push(stripped);
@@ -93,10 +62,7 @@ pub(super) fn analyse(
                 Some((field, _)) if *included => analysed.mask.set(field),
                 Some((field, _)) => analysed.mask.clear(field),
                 None => {
-                    return Err(Diagnostic::new(
-                        pattern.span,
-                        format!("unknown property `{name}` in @watch"),
-                    ));
+                    return Err(Diagnostic::new(pattern.span, format!("unknown property `{name}` in @watch")));
                 }
             },
         }
@@ -107,30 +73,16 @@ pub(super) fn analyse(
     for test in tests {
         let other = names_in_expression(&test).iter().any(|name| {
             let hidden = env.field(class, name).is_some();
-            !hidden
-                && declarations
-                    .get(name)
-                    .is_some_and(|declaration| declaration.slot != slot)
+            !hidden && declarations.get(name).is_some_and(|declaration| declaration.slot != slot)
         });
-        if other {
-            analysed.beta.push(test)
-        } else {
-            analysed.alpha.push(test)
-        }
+        if other { analysed.beta.push(test) } else { analysed.alpha.push(test) }
     }
     Ok(analysed)
 }
 
-fn bind(
-    declarations: &mut Declarations,
-    binding: &Binding,
-    declaration: Declaration,
-) -> Compiled<()> {
+fn bind(declarations: &mut Declarations, binding: &Binding, declaration: Declaration) -> Compiled<()> {
     if declarations.get(&binding.name).is_some() {
-        return Err(Diagnostic::new(
-            binding.span,
-            format!("`{}` is already bound", binding.name),
-        ));
+        return Err(Diagnostic::new(binding.span, format!("`{}` is already bound", binding.name)));
     }
     declarations.insert(binding.name.clone(), declaration);
     Ok(())
@@ -147,24 +99,13 @@ fn declare(
     tests: &mut Vec<Expression>,
 ) -> Compiled<()> {
     if binding.unify && declarations.get(&binding.name).is_some() {
-        let name = Expression {
-            kind: E::Name(binding.name.clone()),
-            span: binding.span,
-        };
+        let name = Expression { kind: E::Name(binding.name.clone()), span: binding.span };
         tests.push(Emitter::equal_test(expression.clone(), name));
         return Ok(());
     }
     let value = property_type(env, declarations, expression, ty, slot)?;
     let access = Access::Expression(Rc::new(expression.clone()), ty.clone());
-    bind(
-        declarations,
-        binding,
-        Declaration {
-            slot,
-            ty: value,
-            access,
-        },
-    )
+    bind(declarations, binding, Declaration { slot, ty: value, access })
 }
 
 /// The type of an expression on the pattern's fact.
@@ -197,34 +138,20 @@ fn strip(
     tests: &mut Vec<Expression>,
 ) -> Compiled<Expression> {
     let span = expression.span;
-    let mut again = |env: &mut Environment, inner: &Expression| {
-        strip(env, declarations, inner, ty, slot, tests)
-    };
+    let mut again = |env: &mut Environment, inner: &Expression| strip(env, declarations, inner, ty, slot, tests);
     let kind = match &expression.kind {
         E::Bind(binding, inner) => {
             let inner = again(env, inner)?;
             declare(env, declarations, binding, &inner, ty, slot, tests)?;
             return Ok(inner);
         }
-        E::Binary(operator, left, right) => E::Binary(
-            *operator,
-            Box::new(again(env, left)?),
-            Box::new(again(env, right)?),
-        ),
+        E::Binary(operator, left, right) => {
+            E::Binary(*operator, Box::new(again(env, left)?), Box::new(again(env, right)?))
+        }
         E::Unary(operator, inner) => E::Unary(*operator, Box::new(again(env, inner)?)),
-        E::Relation {
-            relation,
-            negated,
-            left,
-            right,
-        } => {
+        E::Relation { relation, negated, left, right } => {
             let left = Box::new(again(env, left)?);
-            E::Relation {
-                relation: *relation,
-                negated: *negated,
-                left,
-                right: right.clone(),
-            }
+            E::Relation { relation: *relation, negated: *negated, left, right: right.clone() }
         }
         _ => return Ok(expression.clone()),
     };
@@ -244,32 +171,14 @@ fn positional_tests(
     for (index, argument) in pattern.positional.iter().enumerate() {
         let span = argument.expression.span;
         let Some(field) = fields.get(index) else {
-            return Err(Diagnostic::new(
-                span,
-                format!("{} has only {} fields", pattern.ty.name, fields.len()),
-            ));
+            return Err(Diagnostic::new(span, format!("{} has only {} fields", pattern.ty.name, fields.len())));
         };
-        let property = Expression {
-            kind: E::Name(field.name.to_string()),
-            span,
-        };
+        let property = Expression { kind: E::Name(field.name.to_string()), span };
         match &argument.expression.kind {
-            E::Name(name)
-                if declarations.get(name).is_none() && env.globals.get(name).is_none() =>
-            {
-                all.push((
-                    Some(Binding {
-                        name: name.clone(),
-                        unify: true,
-                        span,
-                    }),
-                    property,
-                ));
+            E::Name(name) if declarations.get(name).is_none() && env.globals.get(name).is_none() => {
+                all.push((Some(Binding { name: name.clone(), unify: true, span }), property));
             }
-            _ => all.push((
-                None,
-                Emitter::equal_test(property, argument.expression.clone()),
-            )),
+            _ => all.push((None, Emitter::equal_test(property, argument.expression.clone()))),
         }
     }
     Ok(all)
@@ -290,12 +199,7 @@ fn listened(env: &Environment, of: u16, expression: &Expression, mask: &mut Mask
             E::This => listen(env, of, name, mask),
             _ => listened(env, of, target, mask),
         },
-        E::Call {
-            target,
-            name,
-            arguments,
-            ..
-        } => {
+        E::Call { target, name, arguments, .. } => {
             match target {
                 None if !env.functions.contains_key(name) => match name.strip_prefix("get") {
                     Some(rest) if arguments.is_empty() => listen(env, of, &lower_first(rest), mask),
@@ -304,9 +208,7 @@ fn listened(env: &Environment, of: u16, expression: &Expression, mask: &mut Mask
                 Some(target) => listened(env, of, target, mask),
                 None => {}
             }
-            arguments
-                .iter()
-                .for_each(|argument| listened(env, of, argument, mask));
+            arguments.iter().for_each(|argument| listened(env, of, argument, mask));
         }
         E::Binary(_, left, right) | E::Index(left, right) => {
             listened(env, of, left, mask);
@@ -317,17 +219,10 @@ fn listened(env: &Environment, of: u16, expression: &Expression, mask: &mut Mask
         }
         E::Relation { left, right, .. } => {
             listened(env, of, left, mask);
-            right
-                .iter()
-                .for_each(|inner| listened(env, of, inner, mask));
+            right.iter().for_each(|inner| listened(env, of, inner, mask));
         }
-        E::Items(items)
-        | E::New {
-            arguments: items, ..
-        } => {
-            items
-                .iter()
-                .for_each(|inner| listened(env, of, inner, mask));
+        E::Items(items) | E::New { arguments: items, .. } => {
+            items.iter().for_each(|inner| listened(env, of, inner, mask));
         }
         _ => {}
     }
@@ -335,7 +230,5 @@ fn listened(env: &Environment, of: u16, expression: &Expression, mask: &mut Mask
 
 fn lower_first(name: &str) -> String {
     let mut characters = name.chars();
-    characters.next().map_or_else(String::new, |c| {
-        c.to_lowercase().collect::<String>() + characters.as_str()
-    })
+    characters.next().map_or_else(String::new, |c| c.to_lowercase().collect::<String>() + characters.as_str())
 }

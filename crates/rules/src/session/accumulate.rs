@@ -121,11 +121,7 @@ impl Session<'_> {
         for l in left.insert.iter().rev() {
             self.enter_left_memory(node, *l);
             let running = self.initial(accumulate)?;
-            self.states.push(State {
-                items: Vec::new(),
-                running,
-                touched: false,
-            });
+            self.states.push(State { items: Vec::new(), running, touched: false });
             // The state's index; left tuples have no salience.
             self.tuples[*l].salience = (self.states.len() - 1) as i32;
             if accumulate.right == Right::Facts {
@@ -180,19 +176,10 @@ impl Session<'_> {
     }
 
     fn group_fits(&mut self, accumulate: &AccumulateNode, l: TupleId, r: TupleId) -> Outcome<bool> {
-        if accumulate.right == Right::Subnetwork {
-            Ok(true)
-        } else {
-            self.fits(accumulate, l, r)
-        }
+        if accumulate.right == Right::Subnetwork { Ok(true) } else { self.fits(accumulate, l, r) }
     }
 
-    fn accumulate_left_update(
-        &mut self,
-        node: NodeId,
-        accumulate: &AccumulateNode,
-        l: TupleId,
-    ) -> Outcome<()> {
+    fn accumulate_left_update(&mut self, node: NodeId, accumulate: &AccumulateNode, l: TupleId) -> Outcome<()> {
         if accumulate.right == Right::Subnetwork {
             return Ok(());
         }
@@ -224,22 +211,13 @@ impl Session<'_> {
     }
 
     fn initial_of(&mut self, function: &Function) -> Outcome<Running> {
-        let exact = || Running::Exact {
-            total: Decimal::from_long(0),
-            count: 0,
-        };
+        let exact = || Running::Exact { total: Decimal::from_long(0), count: 0 };
         Ok(match &function.kind {
             FunctionKind::Count => Running::Count(0),
             FunctionKind::Sum(Total::Integer | Total::Long) => Running::Whole(0),
             FunctionKind::Sum(Total::Decimal | Total::BigInteger) => exact(),
-            FunctionKind::Sum(Total::Double) => Running::Real {
-                total: 0.0,
-                count: 0,
-            },
-            FunctionKind::Average => Running::Real {
-                total: 0.0,
-                count: 0,
-            },
+            FunctionKind::Sum(Total::Double) => Running::Real { total: 0.0, count: 0 },
+            FunctionKind::Average => Running::Real { total: 0.0, count: 0 },
             FunctionKind::Inline { init, .. } => Running::Variables(self.machine.run(*init, &[])?),
             _ => Running::All,
         })
@@ -267,13 +245,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn argument(
-        &mut self,
-        accumulate: &AccumulateNode,
-        call: &Call,
-        l: TupleId,
-        r: TupleId,
-    ) -> Outcome<Value> {
+    fn argument(&mut self, accumulate: &AccumulateNode, call: &Call, l: TupleId, r: TupleId) -> Outcome<Value> {
         match accumulate.right {
             Right::Facts => {
                 let value = self.tuples[r].value;
@@ -308,10 +280,7 @@ impl Session<'_> {
                     *count += 1;
                 } else if let Some(decimal) = decimal {
                     // Averages of BigDecimal stay exact.
-                    *running = Running::Exact {
-                        total: decimal,
-                        count: 1,
-                    };
+                    *running = Running::Exact { total: decimal, count: 1 };
                 }
             }
             Running::Exact { total, count } => {
@@ -363,11 +332,7 @@ impl Session<'_> {
     fn forget(&mut self, accumulate: &AccumulateNode, l: TupleId, r: TupleId) -> Outcome<()> {
         remove(&mut self.tuples[l].matches, r);
         let state = self.tuples[l].salience as usize;
-        let Some(at) = self.states[state]
-            .items
-            .iter()
-            .position(|(held, _)| *held == r)
-        else {
+        let Some(at) = self.states[state].items.iter().position(|(held, _)| *held == r) else {
             return Ok(());
         };
         let (_, values) = self.states[state].items.remove(at);
@@ -375,9 +340,7 @@ impl Session<'_> {
             let decimal = self.decimal_of(values[index]);
             match &mut self.states[state].running[index] {
                 Running::Count(count) => *count -= 1,
-                Running::Whole(total) => {
-                    *total = total.wrapping_sub(values[index].as_long().unwrap_or(0))
-                }
+                Running::Whole(total) => *total = total.wrapping_sub(values[index].as_long().unwrap_or(0)),
                 Running::Real { total, count } => {
                     if let Some(double) = values[index].as_double() {
                         *total -= double;
@@ -410,10 +373,7 @@ impl Session<'_> {
         variables: Value,
         (l, r): (TupleId, TupleId),
     ) -> Outcome<()> {
-        let FunctionKind::Inline {
-            action, reverse, ..
-        } = &function.kind
-        else {
+        let FunctionKind::Inline { action, reverse, .. } = &function.kind else {
             return Ok(());
         };
         if let Some(reverse) = reverse {
@@ -423,11 +383,7 @@ impl Session<'_> {
         let Running::Variables(variables) = self.states[state].running[index] else {
             return Ok(());
         };
-        let rest: Vec<TupleId> = self.states[state]
-            .items
-            .iter()
-            .map(|(held, _)| *held)
-            .collect();
+        let rest: Vec<TupleId> = self.states[state].items.iter().map(|(held, _)| *held).collect();
         for held in rest {
             self.step(accumulate, action.code, &action.slots, variables, (l, held))?;
         }
@@ -471,29 +427,17 @@ impl Session<'_> {
     }
 
     fn result(&mut self, function: &Function, state: usize, index: usize) -> Outcome<Value> {
-        let values: Vec<Value> = self.states[state]
-            .items
-            .iter()
-            .map(|(_, values)| values[index])
-            .collect();
+        let values: Vec<Value> = self.states[state].items.iter().map(|(_, values)| values[index]).collect();
         let running = self.states[state].running[index].clone();
         let heap = &mut self.machine.heap;
         Ok(match (&function.kind, running) {
             (_, Running::Count(count)) => Value::Long(count),
-            (FunctionKind::Sum(Total::Integer), Running::Whole(total)) => {
-                Value::Integer(total as i32)
-            }
+            (FunctionKind::Sum(Total::Integer), Running::Whole(total)) => Value::Integer(total as i32),
             (FunctionKind::Sum(_), Running::Whole(total)) => Value::Long(total),
-            (
-                FunctionKind::Average,
-                Running::Real { count: 0, .. } | Running::Exact { count: 0, .. },
-            ) => Value::Null,
-            (FunctionKind::Average, Running::Real { total, count }) => {
-                Value::Double(total / count as f64)
-            }
+            (FunctionKind::Average, Running::Real { count: 0, .. } | Running::Exact { count: 0, .. }) => Value::Null,
+            (FunctionKind::Average, Running::Real { total, count }) => Value::Double(total / count as f64),
             (FunctionKind::Average, Running::Exact { total, count }) => {
-                let average =
-                    total.divide(&Decimal::from_long(count), total.scale, Rounding::HalfUp);
+                let average = total.divide(&Decimal::from_long(count), total.scale, Rounding::HalfUp);
                 heap.new_other(Other::Decimal(average.unwrap_or(total)))
             }
             (_, Running::Real { total, .. }) => Value::Double(total),

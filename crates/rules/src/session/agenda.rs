@@ -32,9 +32,7 @@ impl Item {
         if self.dynamic {
             self.heap.push(tuple);
             let last = self.heap.len() - 1;
-            sift_up(&mut self.heap, last, &|a, b| {
-                tuples[a].salience.cmp(&tuples[b].salience)
-            });
+            sift_up(&mut self.heap, last, &|a, b| tuples[a].salience.cmp(&tuples[b].salience));
         } else {
             self.list.push_back(tuple);
         }
@@ -74,9 +72,7 @@ impl Item {
     }
 
     fn take_from_heap(&mut self, tuples: &Tuples, at: usize) {
-        remove_at(&mut self.heap, at, &|a, b| {
-            tuples[a].salience.cmp(&tuples[b].salience)
-        });
+        remove_at(&mut self.heap, at, &|a, b| tuples[a].salience.cmp(&tuples[b].salience));
     }
 
     /// The salience that the item has by its best match.
@@ -212,9 +208,7 @@ impl Agenda {
 /// Greater goes first: salience, then the rule's place in the file.
 fn compare(items: &[Item], a: u32, b: u32) -> std::cmp::Ordering {
     let (x, y) = (&items[a as usize], &items[b as usize]);
-    x.salience
-        .cmp(&y.salience)
-        .then_with(|| y.load_order.cmp(&x.load_order))
+    x.salience.cmp(&y.salience).then_with(|| y.load_order.cmp(&x.load_order))
 }
 
 // A binary heap with the greatest element first. Its mechanics decide between equal elements,

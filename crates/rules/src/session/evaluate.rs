@@ -16,11 +16,7 @@ impl Session<'_> {
         let first = network.paths[path as usize].segments[0];
         let alone = network.segments[first as usize].nodes.len() == 1;
         // A left input that feeds several segments stages its facts there itself.
-        if alone {
-            self.run_path(path, 1, 0)
-        } else {
-            self.run_path(path, 0, 1)
-        }
+        if alone { self.run_path(path, 1, 0) } else { self.run_path(path, 0, 1) }
     }
 
     /// Runs a path from a node of one of its segments to its end.
@@ -137,14 +133,7 @@ impl Session<'_> {
     fn run_node(&mut self, node: NodeId, left: Sets, pending: Option<u32>) -> Outcome<Sets> {
         let network = self.network;
         let kind = &network.nodes[node as usize].kind;
-        if let NodeKind::Not {
-            right: Right::Subnetwork,
-            ..
-        }
-        | NodeKind::Exists {
-            right: Right::Subnetwork,
-            ..
-        } = kind
+        if let NodeKind::Not { right: Right::Subnetwork, .. } | NodeKind::Exists { right: Right::Subnetwork, .. } = kind
         {
             self.run_subnetwork(node)?;
         }
@@ -157,32 +146,21 @@ impl Session<'_> {
         if left.is_empty() && right.is_empty() && !self.nodes[node as usize].changed {
             return Ok(Sets::default());
         }
-        let mut out = Results {
-            sets: Sets::default(),
-            pending,
-        };
+        let mut out = Results { sets: Sets::default(), pending };
         match kind {
             NodeKind::Left | NodeKind::Terminal { .. } | NodeKind::RightInput { .. } => {
                 return Ok(left);
             }
             NodeKind::Join { test } => self.join(node, test.as_ref(), left, right, &mut out)?,
-            NodeKind::Not {
-                test,
-                right: Right::Facts,
-            } => {
+            NodeKind::Not { test, right: Right::Facts } => {
                 self.existential(node, test.as_ref(), true, left, right, &mut out)?;
             }
-            NodeKind::Exists {
-                test,
-                right: Right::Facts,
-            } => {
+            NodeKind::Exists { test, right: Right::Facts } => {
                 self.existential(node, test.as_ref(), false, left, right, &mut out)?;
             }
             NodeKind::Not { .. } => self.existential_group(node, true, left, right, &mut out),
             NodeKind::Exists { .. } => self.existential_group(node, false, left, right, &mut out),
-            NodeKind::Accumulate(accumulate) => {
-                self.accumulate(node, accumulate, left, right, &mut out)?
-            }
+            NodeKind::Accumulate(accumulate) => self.accumulate(node, accumulate, left, right, &mut out)?,
             NodeKind::From(from) => self.from(node, from, left, &mut out)?,
             NodeKind::Eval { test } => self.eval(test, left, &mut out)?,
             NodeKind::Branch(arms) => self.branch(arms, left, &mut out)?,
@@ -211,11 +189,7 @@ impl Session<'_> {
                 cause = data.cause;
             }
         }
-        let slot = self
-            .network
-            .nodes
-            .get(node as usize)
-            .and_then(|node| node.slot);
+        let slot = self.network.nodes.get(node as usize).and_then(|node| node.slot);
         let data = &mut self.tuples[child];
         data.left = left;
         data.right = right;
@@ -229,13 +203,7 @@ impl Session<'_> {
         child
     }
 
-    pub(super) fn insert_child(
-        &mut self,
-        node: NodeId,
-        left: TupleId,
-        right: TupleId,
-        out: &mut Results,
-    ) -> TupleId {
+    pub(super) fn insert_child(&mut self, node: NodeId, left: TupleId, right: TupleId, out: &mut Results) -> TupleId {
         let child = self.child(node, left, right);
         out.sets.add_insert(&mut self.tuples, child);
         child
@@ -286,14 +254,7 @@ impl Session<'_> {
         self.holds(test, left, Some(value))
     }
 
-    fn join(
-        &mut self,
-        node: NodeId,
-        test: Option<&Call>,
-        left: Sets,
-        right: Sets,
-        out: &mut Results,
-    ) -> Outcome<()> {
+    fn join(&mut self, node: NodeId, test: Option<&Call>, left: Sets, right: Sets, out: &mut Results) -> Outcome<()> {
         for r in right.delete.iter().rev() {
             self.leave_right(node, *r);
             for child in self.tuples[*r].right_children.clone() {
@@ -376,13 +337,7 @@ impl Session<'_> {
                 }
             }
         }
-        let updated: Vec<TupleId> = left
-            .update
-            .iter()
-            .rev()
-            .copied()
-            .filter(|l| self.tuples[*l].in_memory)
-            .collect();
+        let updated: Vec<TupleId> = left.update.iter().rev().copied().filter(|l| self.tuples[*l].in_memory).collect();
         for l in &updated {
             remove(&mut self.nodes[node as usize].left, *l);
         }
@@ -403,13 +358,7 @@ impl Session<'_> {
         }
     }
 
-    fn join_right_update(
-        &mut self,
-        node: NodeId,
-        test: Option<&Call>,
-        r: TupleId,
-        out: &mut Results,
-    ) -> Outcome<()> {
+    fn join_right_update(&mut self, node: NodeId, test: Option<&Call>, r: TupleId, out: &mut Results) -> Outcome<()> {
         let old = std::mem::take(&mut self.tuples[r].right_children);
         let cause = self.tuples[r].cause;
         let lefts = self.nodes[node as usize].left.clone();
@@ -418,10 +367,7 @@ impl Session<'_> {
             if self.tuples[l].staged == Staged::Update {
                 continue;
             }
-            let known = old
-                .iter()
-                .copied()
-                .find(|child| self.tuples[*child].left == l);
+            let known = old.iter().copied().find(|child| self.tuples[*child].left == l);
             match (self.joined(test, l, r)?, known) {
                 (true, Some(child)) => {
                     self.refresh(child, cause);
@@ -448,22 +394,13 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn join_left_update(
-        &mut self,
-        node: NodeId,
-        test: Option<&Call>,
-        l: TupleId,
-        out: &mut Results,
-    ) -> Outcome<()> {
+    fn join_left_update(&mut self, node: NodeId, test: Option<&Call>, l: TupleId, out: &mut Results) -> Outcome<()> {
         let old = std::mem::take(&mut self.tuples[l].children);
         let cause = self.tuples[l].cause;
         let rights = self.nodes[node as usize].right.clone();
         let mut kept = Vec::new();
         for r in rights {
-            let known = old
-                .iter()
-                .copied()
-                .find(|child| self.tuples[*child].right == r);
+            let known = old.iter().copied().find(|child| self.tuples[*child].right == r);
             match (self.joined(test, l, r)?, known) {
                 (true, Some(child)) => {
                     self.refresh(child, cause);
@@ -527,12 +464,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn branch(
-        &mut self,
-        arms: &[crate::network::BranchArm],
-        left: Sets,
-        out: &mut Results,
-    ) -> Outcome<()> {
+    fn branch(&mut self, arms: &[crate::network::BranchArm], left: Sets, out: &mut Results) -> Outcome<()> {
         for l in left.delete.iter().rev() {
             self.tuples[*l].staged = Staged::No;
             self.leave_branch(*l, out);
@@ -560,12 +492,7 @@ impl Session<'_> {
         }
     }
 
-    fn enter_branch(
-        &mut self,
-        arms: &[crate::network::BranchArm],
-        l: TupleId,
-        out: &mut Results,
-    ) -> Outcome<()> {
+    fn enter_branch(&mut self, arms: &[crate::network::BranchArm], l: TupleId, out: &mut Results) -> Outcome<()> {
         let this = self.nearest_value(l);
         for arm in arms {
             if let Some(test) = &arm.test {
@@ -600,13 +527,7 @@ impl Session<'_> {
         Value::Null
     }
 
-    fn from(
-        &mut self,
-        node: NodeId,
-        from: &crate::network::FromNode,
-        left: Sets,
-        out: &mut Results,
-    ) -> Outcome<()> {
+    fn from(&mut self, node: NodeId, from: &crate::network::FromNode, left: Sets, out: &mut Results) -> Outcome<()> {
         for l in left.delete.iter().rev() {
             self.tuples[*l].staged = Staged::No;
             for child in self.tuples[*l].children.clone() {
@@ -618,9 +539,7 @@ impl Session<'_> {
             let cause = self.tuples[*l].cause;
             let mut old = self.tuples[*l].children.clone();
             for value in self.drawn(from, *l)? {
-                let known = old
-                    .iter()
-                    .position(|child| self.machine.heap.equal(self.tuples[*child].value, value));
+                let known = old.iter().position(|child| self.machine.heap.equal(self.tuples[*child].value, value));
                 match known {
                     Some(at) => {
                         let child = old.remove(at);
@@ -643,13 +562,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    pub(super) fn insert_drawn(
-        &mut self,
-        node: NodeId,
-        l: TupleId,
-        value: Value,
-        out: &mut Results,
-    ) {
+    pub(super) fn insert_drawn(&mut self, node: NodeId, l: TupleId, value: Value, out: &mut Results) {
         let child = self.child(node, l, NONE);
         self.tuples[child].value = value;
         self.tuples[child].slot = self.network.nodes[node as usize].slot.unwrap_or(u16::MAX);

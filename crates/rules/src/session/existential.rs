@@ -27,13 +27,7 @@ impl Session<'_> {
                 self.delete_child(child, out);
             }
         }
-        let updated: Vec<TupleId> = left
-            .update
-            .iter()
-            .rev()
-            .copied()
-            .filter(|l| self.tuples[*l].in_memory)
-            .collect();
+        let updated: Vec<TupleId> = left.update.iter().rev().copied().filter(|l| self.tuples[*l].in_memory).collect();
         for l in &updated {
             remove(&mut self.nodes[node as usize].left, *l);
         }
@@ -43,11 +37,7 @@ impl Session<'_> {
             self.enter_right_memory(node, *r);
             self.decide_free(node, test, negated, *r, out)?;
         }
-        if negated
-            && test.is_none()
-            && !self.nodes[node as usize].right.is_empty()
-            && !right.insert.is_empty()
-        {
+        if negated && test.is_none() && !self.nodes[node as usize].right.is_empty() && !right.insert.is_empty() {
             self.nodes[node as usize].closed = true;
         }
         for (r, held) in reconsidered {
@@ -112,12 +102,7 @@ impl Session<'_> {
         reconsidered
     }
 
-    fn find_blocker(
-        &mut self,
-        node: NodeId,
-        test: Option<&Call>,
-        l: TupleId,
-    ) -> Outcome<Option<TupleId>> {
+    fn find_blocker(&mut self, node: NodeId, test: Option<&Call>, l: TupleId) -> Outcome<Option<TupleId>> {
         for at in 0..self.nodes[node as usize].right.len() {
             let r = self.nodes[node as usize].right[at];
             let value = self.tuples[r].value;
@@ -327,11 +312,7 @@ impl Session<'_> {
         };
         match group.child {
             0 => original,
-            index => self.tuples[original]
-                .peers
-                .get(index - 1)
-                .copied()
-                .unwrap_or(original),
+            index => self.tuples[original].peers.get(index - 1).copied().unwrap_or(original),
         }
     }
 

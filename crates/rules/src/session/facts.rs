@@ -4,7 +4,7 @@ use super::Session;
 use super::tuple::{Cause, NONE, Staged, TupleId};
 use crate::heap::Value;
 use crate::machine::Outcome;
-use crate::network::{AlphaTest, Mask, NodeId, NodeKind, Sink};
+use crate::network::{AlphaTest, Mask, Next, NodeId, NodeKind, Sink};
 
 /// A fact in the working memory.
 #[derive(Debug, Default)]
@@ -118,9 +118,7 @@ impl Session<'_> {
             at = data.left;
         }
         let facts = &self.facts[..self.live_facts];
-        let found = facts
-            .iter()
-            .position(|fact| fact.alive && !fact.is_initial && fact.value.same_object(value));
+        let found = facts.iter().position(|fact| fact.alive && !fact.is_initial && fact.value.same_object(value));
         found.map(|at| at as u32)
     }
 
@@ -154,21 +152,11 @@ impl Session<'_> {
     fn propagate(&mut self, fact: u32, mask: Mask, cause: Cause, is_update: bool) -> Outcome<()> {
         let data = &mut self.facts[fact as usize];
         let (lefts, rights, singles) = if is_update {
-            (
-                std::mem::take(&mut data.lefts),
-                std::mem::take(&mut data.rights),
-                std::mem::take(&mut data.singles),
-            )
+            (std::mem::take(&mut data.lefts), std::mem::take(&mut data.rights), std::mem::take(&mut data.singles))
         } else {
             (Vec::new(), Vec::new(), Vec::new())
         };
-        let mut before = Before {
-            lefts,
-            rights,
-            singles,
-            is_update,
-            mask,
-        };
+        let mut before = Before { lefts, rights, singles, is_update, mask };
         let network = self.network;
         let queries = std::mem::take(&mut self.facts[fact as usize].queries);
         for node in queries {
@@ -196,35 +184,27 @@ impl Session<'_> {
         if !self.passes(node.test, node.hint, fact)? {
             return Ok(());
         }
-        for sink in &node.sinks {
-            match *sink {
-                Sink::Left(node) => self.enter_left(node, fact, cause, before),
-                Sink::Right(node) => self.enter_right(node, fact, cause, before),
-                Sink::Terminal(terminal, mask) => {
-                    self.enter_single(terminal, mask, fact, cause, before)?
-                }
-                Sink::Query(node) => {
+        for next in &node.next {
+            match *next {
+                Next::Alpha(child) => self.alpha(child, fact, cause, before)?,
+                Next::Sink(Sink::Left(node)) => self.enter_left(node, fact, cause, before),
+                Next::Sink(Sink::Right(node)) => self.enter_right(node, fact, cause, before),
+                Next::Sink(Sink::Terminal(terminal, mask)) => self.enter_single(terminal, mask, fact, cause, before)?,
+                Next::Sink(Sink::Query(node)) => {
                     self.facts[fact as usize].queries.push(node);
                     self.touch_query(node);
                 }
             }
         }
-        for child in &node.children {
-            self.alpha(*child, fact, cause, before)?;
-        }
         Ok(())
     }
 
     fn passes(&mut self, test: AlphaTest, hint: usize, fact: u32) -> Outcome<bool> {
-        let Fact {
-            value, is_initial, ..
-        } = self.facts[fact as usize];
+        let Fact { value, is_initial, .. } = self.facts[fact as usize];
         Ok(match test {
             AlphaTest::Initial => is_initial,
             AlphaTest::Class(class) => !is_initial && self.machine.is_instance(value, class),
-            AlphaTest::KeyNull { key, negated } => {
-                self.machine.map_key(value, key, hint).is_null() != negated
-            }
+            AlphaTest::KeyNull { key, negated } => self.machine.map_key(value, key, hint).is_null() != negated,
             AlphaTest::KeyEquals { key, constant } => {
                 let held = self.machine.map_key(value, key, hint);
                 let wanted = self.machine.program.constants[usize::from(constant)];
@@ -256,11 +236,7 @@ impl Session<'_> {
     fn left_segments(&self, node: NodeId) -> &[u32] {
         let segment = &self.network.nodes[node as usize].segment;
         let data = &self.network.segments[*segment as usize];
-        if data.nodes.len() == 1 {
-            &data.children
-        } else {
-            std::slice::from_ref(segment)
-        }
+        if data.nodes.len() == 1 { &data.children } else { std::slice::from_ref(segment) }
     }
 
     fn insert_left(&mut self, node: NodeId, fact: u32, cause: Cause) {
@@ -322,9 +298,7 @@ impl Session<'_> {
                 self.facts[fact as usize].rights.push((node, tuple));
                 if before.mask.concerns(listened) {
                     self.tuples[tuple].cause = cause;
-                    self.nodes[node as usize]
-                        .staged_right
-                        .add_update(&mut self.tuples, tuple);
+                    self.nodes[node as usize].staged_right.add_update(&mut self.tuples, tuple);
                     self.notify(node);
                 } else {
                     self.reorder_right(node, tuple);
@@ -393,10 +367,7 @@ impl Session<'_> {
         before: &mut Before,
     ) -> Outcome<()> {
         if before.is_update {
-            let held = before
-                .singles
-                .iter()
-                .position(|(held, _)| *held == terminal);
+            let held = before.singles.iter().position(|(held, _)| *held == terminal);
             if let Some(at) = held {
                 let (_, tuple) = before.singles.remove(at);
                 self.facts[fact as usize].singles.push((terminal, tuple));
@@ -433,14 +404,8 @@ impl Session<'_> {
 
     fn retract(&mut self, fact: u32, cause: Cause) -> Outcome<()> {
         let data = &mut self.facts[fact as usize];
-        let (lefts, rights) = (
-            std::mem::take(&mut data.lefts),
-            std::mem::take(&mut data.rights),
-        );
-        let (singles, queries) = (
-            std::mem::take(&mut data.singles),
-            std::mem::take(&mut data.queries),
-        );
+        let (lefts, rights) = (std::mem::take(&mut data.lefts), std::mem::take(&mut data.rights));
+        let (singles, queries) = (std::mem::take(&mut data.singles), std::mem::take(&mut data.queries));
         for (node, tuple) in rights {
             self.delete_right(node, tuple, cause);
         }

@@ -16,14 +16,8 @@ impl Session<'_> {
         let limit = self.firing_limit;
         let fired = self.fire_up_to(limit)?;
         if fired >= limit {
-            let rule = self
-                .fired
-                .last()
-                .map(|rule| self.network.rules[*rule as usize].name.clone());
-            return Err(FireError::Firings {
-                limit,
-                rule: rule.unwrap_or_default(),
-            });
+            let rule = self.fired.last().map(|rule| self.network.rules[*rule as usize].name.clone());
+            return Err(FireError::Firings { limit, rule: rule.unwrap_or_default() });
         }
         Ok(fired)
     }
@@ -86,12 +80,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn fire_item(
-        &mut self,
-        item: u32,
-        limit: usize,
-        count: &mut usize,
-    ) -> Result<(), (Throw, Option<u32>)> {
+    fn fire_item(&mut self, item: u32, limit: usize, count: &mut usize) -> Result<(), (Throw, Option<u32>)> {
         let outside = |thrown| (thrown, None);
         self.evaluate_if_dirty(item).map_err(outside)?;
         while let Some(tuple) = self.agenda.items[item as usize].pop(&mut self.tuples) {
@@ -101,8 +90,7 @@ impl Session<'_> {
             if !self.is_effective(rule) {
                 continue;
             }
-            self.fire_match(terminal, tuple)
-                .map_err(|thrown| (thrown, Some(rule)))?;
+            self.fire_match(terminal, tuple).map_err(|thrown| (thrown, Some(rule)))?;
             *count += 1;
             self.flush().map_err(outside)?;
             if !self.firing || *count >= limit {
@@ -135,9 +123,7 @@ impl Session<'_> {
             return rule.enabled;
         }
         let now = jiff::Timestamp::now().as_millisecond();
-        rule.enabled
-            && rule.effective.is_none_or(|from| from <= now)
-            && rule.expires.is_none_or(|to| now < to)
+        rule.enabled && rule.effective.is_none_or(|from| from <= now) && rule.expires.is_none_or(|to| now < to)
     }
 
     fn dynamic_salience_changed(&mut self, item: u32) {
@@ -190,17 +176,11 @@ impl Session<'_> {
 
     fn act(&mut self, action: Action, tuple: TupleId, earlier: &[u32]) {
         match action {
-            Action::Insert {
-                fact,
-                logical: false,
-            } => {
+            Action::Insert { fact, logical: false } => {
                 self.replace_belief(fact);
                 self.insert_fact(fact);
             }
-            Action::Insert {
-                fact,
-                logical: true,
-            } => self.insert_logical(fact, tuple, earlier),
+            Action::Insert { fact, logical: true } => self.insert_logical(fact, tuple, earlier),
             Action::Update { fact, mask } => {
                 if let Some(fact) = self.fact_of(fact, tuple) {
                     let mask = self.machine.program.masks[usize::from(mask)];
@@ -223,9 +203,10 @@ impl Session<'_> {
     }
 
     fn belief_of(&self, value: Value) -> Option<u32> {
-        let found = self.beliefs.iter().position(|belief| {
-            !belief.supports.is_empty() && self.machine.heap.equal(belief.value, value)
-        });
+        let found = self
+            .beliefs
+            .iter()
+            .position(|belief| !belief.supports.is_empty() && self.machine.heap.equal(belief.value, value));
         found.map(|at| at as u32)
     }
 
@@ -237,22 +218,11 @@ impl Session<'_> {
             self.tuples[tuple].beliefs.push(belief);
             return;
         }
-        let stated = self.facts[..self.live_facts]
-            .iter()
-            .any(|fact| fact.alive && self.machine.heap.equal(fact.value, value));
-        let fact = if stated {
-            NONE
-        } else {
-            self.insert_fact(value)
-        };
-        self.beliefs.push(Belief {
-            value,
-            fact,
-            supports: vec![tuple],
-        });
-        self.tuples[tuple]
-            .beliefs
-            .push((self.beliefs.len() - 1) as u32);
+        let stated =
+            self.facts[..self.live_facts].iter().any(|fact| fact.alive && self.machine.heap.equal(fact.value, value));
+        let fact = if stated { NONE } else { self.insert_fact(value) };
+        self.beliefs.push(Belief { value, fact, supports: vec![tuple] });
+        self.tuples[tuple].beliefs.push((self.beliefs.len() - 1) as u32);
     }
 
     /// A stated fact takes the place of an equal logical one.
@@ -400,11 +370,7 @@ impl Session<'_> {
     }
 
     fn globals_as_text(&self) -> Vec<String> {
-        self.machine
-            .globals
-            .iter()
-            .map(|value| self.machine.heap.to_text(*value))
-            .collect()
+        self.machine.globals.iter().map(|value| self.machine.heap.to_text(*value)).collect()
     }
 
     fn record(&mut self, rule: u32, tuple: TupleId, actions: &[Action], before: &[String]) {
@@ -422,10 +388,7 @@ impl Session<'_> {
         let actions = actions
             .iter()
             .map(|action| match action {
-                Action::Insert {
-                    fact,
-                    logical: false,
-                } => format!("insert {}", text(*fact)),
+                Action::Insert { fact, logical: false } => format!("insert {}", text(*fact)),
                 Action::Insert { fact, .. } => format!("insertLogical {}", text(*fact)),
                 Action::Update { fact, .. } => format!("update {}", text(*fact)),
                 Action::Delete { fact } => format!("delete {}", text(*fact)),
@@ -441,12 +404,7 @@ impl Session<'_> {
             .collect();
         let rule = self.network.rules[rule as usize].name.clone();
         if let Some(trace) = &mut self.trace {
-            trace.push(TraceEntry {
-                rule,
-                facts,
-                actions,
-                globals,
-            });
+            trace.push(TraceEntry { rule, facts, actions, globals });
         }
     }
 }

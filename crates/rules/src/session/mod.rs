@@ -46,9 +46,7 @@ pub enum FireError {
         rule: Option<String>,
     },
     /// More rules fired than allowed: most likely rules that wake each other without end.
-    #[error(
-        "stopped after {limit} firings, the last of rule \"{rule}\": do rules wake each other without end?"
-    )]
+    #[error("stopped after {limit} firings, the last of rule \"{rule}\": do rules wake each other without end?")]
     Firings {
         /// The limit.
         limit: usize,
@@ -56,9 +54,7 @@ pub enum FireError {
         rule: String,
     },
     /// A loop of the rule file ran too long.
-    #[error(
-        "stopped after {limit} loop turns and calls in one condition or consequence: does a loop never end?"
-    )]
+    #[error("stopped after {limit} loop turns and calls in one condition or consequence: does a loop never end?")]
     Steps {
         /// The limit.
         limit: u64,
@@ -145,11 +141,7 @@ impl<'r> Session<'r> {
             .map(|terminal| {
                 let rule = &network.rules[terminal.rule as usize];
                 let dynamic = matches!(terminal.salience, Salience::Dynamic(_));
-                let salience = if let Salience::Fixed(fixed) = terminal.salience {
-                    fixed
-                } else {
-                    0
-                };
+                let salience = if let Salience::Fixed(fixed) = terminal.salience { fixed } else { 0 };
                 Item {
                     salience,
                     load_order: terminal.rule,
@@ -168,25 +160,13 @@ impl<'r> Session<'r> {
             facts: Vec::new(),
             live_facts: 0,
             tuples: Tuples::default(),
-            nodes: network
-                .nodes
-                .iter()
-                .map(|_| NodeMemory::default())
-                .collect(),
+            nodes: network.nodes.iter().map(|_| NodeMemory::default()).collect(),
             staged: network.segments.iter().map(|_| Sets::default()).collect(),
             states: Vec::new(),
-            agenda: Agenda {
-                items,
-                groups,
-                ..Agenda::default()
-            },
+            agenda: Agenda { items, groups, ..Agenda::default() },
             queue: VecDeque::new(),
             beliefs: Vec::new(),
-            activation: network
-                .activation_groups
-                .iter()
-                .map(|_| (0, Vec::new()))
-                .collect(),
+            activation: network.activation_groups.iter().map(|_| (0, Vec::new())).collect(),
             fired: Vec::new(),
             recency: 0,
             changes: 0,
@@ -258,9 +238,7 @@ impl<'r> Session<'r> {
 
     /// Names of the rules that fired since the last reset, in order.
     pub fn fired_names(&self) -> impl Iterator<Item = &str> {
-        self.fired
-            .iter()
-            .map(|rule| self.network.rules[*rule as usize].name.as_str())
+        self.fired.iter().map(|rule| self.network.rules[*rule as usize].name.as_str())
     }
 
     /// The session's objects: for making facts and reading globals.
@@ -284,10 +262,7 @@ impl<'r> Session<'r> {
     fn holds(&mut self, call: Option<&Call>, tuple: TupleId, this: Option<Value>) -> Outcome<bool> {
         match call {
             None => Ok(true),
-            Some(call) => Ok(matches!(
-                self.call(call, tuple, this)?,
-                Value::Boolean(true)
-            )),
+            Some(call) => Ok(matches!(self.call(call, tuple, this)?, Value::Boolean(true))),
         }
     }
 
@@ -323,10 +298,6 @@ impl<'r> Session<'r> {
 
     fn new_cause(&mut self, recency: u32) -> Cause {
         self.changes += 1;
-        Cause {
-            number: self.changes,
-            origin: self.origin,
-            recency,
-        }
+        Cause { number: self.changes, origin: self.origin, recency }
     }
 }

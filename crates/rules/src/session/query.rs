@@ -13,13 +13,7 @@ const MAXIMUM_DEPTH: usize = 256;
 type Row = Vec<Option<Value>>;
 
 impl Session<'_> {
-    pub(super) fn query(
-        &mut self,
-        node: NodeId,
-        query: &QueryNode,
-        left: Sets,
-        out: &mut Results,
-    ) -> Outcome<()> {
+    pub(super) fn query(&mut self, node: NodeId, query: &QueryNode, left: Sets, out: &mut Results) -> Outcome<()> {
         for l in left.delete.iter().rev() {
             self.leave_left(node, *l);
             for child in self.tuples[*l].children.clone() {
@@ -27,11 +21,8 @@ impl Session<'_> {
             }
         }
         let changed = std::mem::take(&mut self.nodes[node as usize].changed);
-        let again: Vec<TupleId> = if changed {
-            self.nodes[node as usize].left.clone()
-        } else {
-            left.update.iter().rev().copied().collect()
-        };
+        let again: Vec<TupleId> =
+            if changed { self.nodes[node as usize].left.clone() } else { left.update.iter().rev().copied().collect() };
         for l in again {
             let is_update = self.tuples[l].staged == Staged::Update;
             self.tuples[l].staged = Staged::No;
@@ -58,9 +49,7 @@ impl Session<'_> {
         let cause = self.tuples[l].cause;
         let mut old = self.tuples[l].children.clone();
         for row in self.rows_for(query, l)? {
-            let known = old
-                .iter()
-                .position(|child| self.same_row(self.tuples[*child].value, row));
+            let known = old.iter().position(|child| self.same_row(self.tuples[*child].value, row));
             match known {
                 Some(at) => {
                     let child = old.remove(at);
@@ -79,16 +68,8 @@ impl Session<'_> {
     }
 
     fn same_row(&self, left: Value, right: Value) -> bool {
-        match (
-            self.machine.heap.elements(left),
-            self.machine.heap.elements(right),
-        ) {
-            (Some(a), Some(b)) => {
-                a.len() == b.len()
-                    && a.iter()
-                        .zip(&b)
-                        .all(|(x, y)| self.machine.heap.equal(*x, *y))
-            }
+        match (self.machine.heap.elements(left), self.machine.heap.elements(right)) {
+            (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(x, y)| self.machine.heap.equal(*x, *y)),
             _ => false,
         }
     }
@@ -107,11 +88,7 @@ impl Session<'_> {
         let kind = ListKind::Array(ArrayKind::Object);
         Ok(rows
             .into_iter()
-            .map(|row| {
-                self.machine
-                    .heap
-                    .new_array(kind, row.into_iter().map(Option::unwrap_or_default))
-            })
+            .map(|row| self.machine.heap.new_array(kind, row.into_iter().map(Option::unwrap_or_default)))
             .collect())
     }
 
@@ -135,36 +112,20 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn steps(
-        &mut self,
-        steps: &[QueryStep],
-        row: Row,
-        depth: usize,
-        found: &mut Vec<Row>,
-    ) -> Outcome<()> {
+    fn steps(&mut self, steps: &[QueryStep], row: Row, depth: usize, found: &mut Vec<Row>) -> Outcome<()> {
         let Some((step, rest)) = steps.split_first() else {
             found.push(row);
             return Ok(());
         };
         match step {
-            QueryStep::Pattern {
-                class,
-                tests,
-                binds,
-                fact,
-            } => {
+            QueryStep::Pattern { class, tests, binds, fact } => {
                 for at in 0..self.live_facts {
                     let value = self.facts[at].value;
-                    if !self.facts[at].alive
-                        || value.is_null()
-                        || !self.machine.is_instance(value, *class)
-                    {
+                    if !self.facts[at].alive || value.is_null() || !self.machine.is_instance(value, *class) {
                         continue;
                     }
                     let mut next = row.clone();
-                    if self.unify(value, binds, *fact, &mut next)?
-                        && self.all_hold(value, tests, &next)?
-                    {
+                    if self.unify(value, binds, *fact, &mut next)? && self.all_hold(value, tests, &next)? {
                         self.steps(rest, next, depth, found)?;
                     }
                 }
@@ -179,9 +140,7 @@ impl Session<'_> {
                 for argument in arguments {
                     given.push(match argument {
                         QueryArgument::Variable(variable) => row[usize::from(*variable)],
-                        QueryArgument::Value(code) => {
-                            Some(self.query_value(*code, Value::Null, &row)?)
-                        }
+                        QueryArgument::Value(code) => Some(self.query_value(*code, Value::Null, &row)?),
                     });
                 }
                 let mut answers = Vec::new();
@@ -223,13 +182,7 @@ impl Session<'_> {
     }
 
     /// Variables take the values of the fact, or must already have them.
-    fn unify(
-        &mut self,
-        fact: Value,
-        binds: &[(u16, u32)],
-        whole: Option<u16>,
-        row: &mut Row,
-    ) -> Outcome<bool> {
+    fn unify(&mut self, fact: Value, binds: &[(u16, u32)], whole: Option<u16>, row: &mut Row) -> Outcome<bool> {
         let mut pairs = Vec::new();
         if let Some(variable) = whole {
             pairs.push((variable, fact));

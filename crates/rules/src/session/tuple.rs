@@ -230,11 +230,9 @@ impl Sets {
 
     /// Appends the other's tuples behind these.
     pub(super) fn add_all(&mut self, other: Sets) {
-        for (mine, theirs) in [
-            (&mut self.insert, other.insert),
-            (&mut self.update, other.update),
-            (&mut self.delete, other.delete),
-        ] {
+        for (mine, theirs) in
+            [(&mut self.insert, other.insert), (&mut self.update, other.update), (&mut self.delete, other.delete)]
+        {
             if mine.is_empty() {
                 *mine = theirs;
             } else {

@@ -1,8 +1,8 @@
 //! The left-hand side of rules and queries.
 
 use super::ast::{
-    Accumulate, AccumulateFunction, AccumulateKind, Binding, Branch, Condition, Constraint,
-    Expression, ExpressionKind, InlineAccumulate, Pattern, PatternSource,
+    Accumulate, AccumulateFunction, AccumulateKind, Binding, Branch, Condition, Constraint, Expression, ExpressionKind,
+    InlineAccumulate, Pattern, PatternSource,
 };
 use super::lexer::TokenKind;
 use super::parser::{Parsed, Parser};
@@ -28,11 +28,7 @@ impl Parser {
             while parser.eat_word("or") || parser.eat("||") {
                 branches.push(parser.conjunction()?);
             }
-            Ok(if branches.len() == 1 {
-                branches.swap_remove(0)
-            } else {
-                Condition::Or(branches)
-            })
+            Ok(if branches.len() == 1 { branches.swap_remove(0) } else { Condition::Or(branches) })
         })
     }
 
@@ -41,11 +37,7 @@ impl Parser {
         while self.eat_word("and") || self.eat("&&") {
             parts.push(self.element()?);
         }
-        Ok(if parts.len() == 1 {
-            parts.swap_remove(0)
-        } else {
-            Condition::And(parts)
-        })
+        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Condition::And(parts) })
     }
 
     fn element(&mut self) -> Parsed<Condition> {
@@ -53,18 +45,12 @@ impl Parser {
         if self.is("(") {
             return self.group();
         }
-        let opens = |parser: &Self, word: &str, bracket: &str| {
-            parser.is_word(word) && parser.is_at(1, bracket)
-        };
+        let opens = |parser: &Self, word: &str, bracket: &str| parser.is_word(word) && parser.is_at(1, bracket);
         if self.is_word("not") || self.is_word("exists") {
             let negated = self.is_word("not");
             self.advance();
             let inner = Box::new(self.nested(Self::element)?);
-            return Ok(if negated {
-                Condition::Not(inner)
-            } else {
-                Condition::Exists(inner)
-            });
+            return Ok(if negated { Condition::Not(inner) } else { Condition::Exists(inner) });
         }
         if opens(self, "forall", "(") {
             self.advance();
@@ -110,11 +96,7 @@ impl Parser {
                     parts.push(self.nested(Self::element)?);
                 }
                 self.expect(")")?;
-                return Ok(if is_or {
-                    Condition::Or(parts)
-                } else {
-                    Condition::And(parts)
-                });
+                return Ok(if is_or { Condition::Or(parts) } else { Condition::And(parts) });
             }
         }
         let inner = self.condition()?;
@@ -147,20 +129,10 @@ impl Parser {
         self.expect("]")?;
         let mut otherwise = None;
         if test.is_some() && self.eat_word("else") {
-            let branch = if self.is_word("if") {
-                self.conditional_branch()?
-            } else {
-                self.branch_target(None)?
-            };
+            let branch = if self.is_word("if") { self.conditional_branch()? } else { self.branch_target(None)? };
             otherwise = Some(Box::new(branch));
         }
-        Ok(Branch {
-            test,
-            target,
-            breaks,
-            otherwise,
-            span,
-        })
+        Ok(Branch { test, target, breaks, otherwise, span })
     }
 
     /// A binding may name one pattern or, in the old form, each of a group: `$a : ( A() or B() )`.
@@ -188,52 +160,25 @@ impl Parser {
         let start = binding.as_ref().map_or(self.span(), |b| b.span);
         let pull = self.eat("?");
         if self.is("/") {
-            return Err(
-                Diagnostic::new(self.span(), "OOPath expressions are not supported")
-                    .with_hint("write a pattern with `from`"),
-            );
+            return Err(Diagnostic::new(self.span(), "OOPath expressions are not supported")
+                .with_hint("write a pattern with `from`"));
         }
-        let ty = self.type_name().map_err(|error| {
-            match error.message.strip_prefix("expected a type") {
-                Some(rest) => {
-                    Diagnostic::new(error.span, format!("expected a condition or `then`{rest}"))
-                }
-                None => error,
-            }
+        let ty = self.type_name().map_err(|error| match error.message.strip_prefix("expected a type") {
+            Some(rest) => Diagnostic::new(error.span, format!("expected a condition or `then`{rest}")),
+            None => error,
         })?;
         self.expect("(")?;
         let first = self.constraints()?;
         let has_positional = self.eat(";");
-        let (positional, constraints) = if has_positional {
-            (first, self.constraints()?)
-        } else {
-            (Vec::new(), first)
-        };
+        let (positional, constraints) = if has_positional { (first, self.constraints()?) } else { (Vec::new(), first) };
         self.expect(")")?;
         let watch = self.watch()?;
         if self.is_word("over") && self.is_word_at(1, "window") {
-            return Err(Diagnostic::new(
-                self.span(),
-                "sliding windows are not supported",
-            ));
+            return Err(Diagnostic::new(self.span(), "sliding windows are not supported"));
         }
-        let source = if self.eat_word("from") {
-            Some(self.pattern_source()?)
-        } else {
-            None
-        };
+        let source = if self.eat_word("from") { Some(self.pattern_source()?) } else { None };
         let span = self.since(start);
-        Ok(Pattern {
-            binding,
-            ty,
-            pull,
-            positional,
-            has_positional,
-            constraints,
-            source,
-            watch,
-            span,
-        })
+        Ok(Pattern { binding, ty, pull, positional, has_positional, constraints, source, watch, span })
     }
 
     fn constraints(&mut self) -> Parsed<Vec<Constraint>> {
@@ -259,10 +204,7 @@ impl Parser {
             }
             _ => None,
         };
-        Ok(Constraint {
-            binding,
-            expression,
-        })
+        Ok(Constraint { binding, expression })
     }
 
     fn watch(&mut self) -> Parsed<Vec<(bool, String)>> {
@@ -270,19 +212,12 @@ impl Parser {
         while self.eat("@") {
             let (name, span) = self.identifier("an annotation")?;
             if name != "watch" {
-                return Err(Diagnostic::new(
-                    span,
-                    format!("the annotation @{name} is not supported on a pattern"),
-                ));
+                return Err(Diagnostic::new(span, format!("the annotation @{name} is not supported on a pattern")));
             }
             self.expect("(")?;
             while !self.is(")") {
                 let excluded = self.eat("!");
-                let property = if self.eat("*") {
-                    "*".to_owned()
-                } else {
-                    self.identifier("a property")?.0
-                };
+                let property = if self.eat("*") { "*".to_owned() } else { self.identifier("a property")?.0 };
                 watch.push((!excluded, property));
                 if !self.eat(",") {
                     break;
@@ -308,10 +243,7 @@ impl Parser {
             return Ok(PatternSource::Accumulate(Box::new(self.accumulate()?)));
         }
         if self.is_word("entry") && self.is_at(1, "-") {
-            return Err(Diagnostic::new(
-                self.span(),
-                "entry points are not supported",
-            ));
+            return Err(Diagnostic::new(self.span(), "entry points are not supported"));
         }
         Ok(PatternSource::From(self.expression()?))
     }
@@ -323,11 +255,7 @@ impl Parser {
         while !self.is(",") && !self.is(";") && !self.is(")") {
             parts.push(self.condition()?);
         }
-        let source = if parts.len() == 1 {
-            parts.swap_remove(0)
-        } else {
-            Condition::And(parts)
-        };
+        let source = if parts.len() == 1 { parts.swap_remove(0) } else { Condition::And(parts) };
         if !self.eat(",") {
             self.eat(";");
         }
@@ -336,18 +264,9 @@ impl Parser {
         } else {
             AccumulateKind::Functions(self.accumulate_functions()?)
         };
-        let constraints = if self.eat(";") {
-            self.constraints()?
-        } else {
-            Vec::new()
-        };
+        let constraints = if self.eat(";") { self.constraints()? } else { Vec::new() };
         self.expect(")")?;
-        Ok(Accumulate {
-            source,
-            kind,
-            constraints,
-            span: self.since(start),
-        })
+        Ok(Accumulate { source, kind, constraints, span: self.since(start) })
     }
 
     fn inline_accumulate(&mut self) -> Parsed<InlineAccumulate> {
@@ -361,11 +280,7 @@ impl Parser {
         };
         let init = part(self, "init")?;
         let action = part(self, "action")?;
-        let reverse = if self.is_word("reverse") {
-            Some(part(self, "reverse")?)
-        } else {
-            None
-        };
+        let reverse = if self.is_word("reverse") { Some(part(self, "reverse")?) } else { None };
         if !self.eat_word("result") {
             return Err(self.unexpected("`result(`"));
         }
@@ -373,12 +288,7 @@ impl Parser {
         let result = self.expression()?;
         self.eat(";");
         self.expect(")")?;
-        Ok(InlineAccumulate {
-            init,
-            action,
-            reverse,
-            result,
-        })
+        Ok(InlineAccumulate { init, action, reverse, result })
     }
 
     fn accumulate_functions(&mut self) -> Parsed<Vec<AccumulateFunction>> {
@@ -388,12 +298,7 @@ impl Parser {
             let binding = self.binding()?;
             let name = self.identifier("an accumulate function")?.0;
             let arguments = self.constraint_mode(Self::arguments)?;
-            functions.push(AccumulateFunction {
-                binding,
-                name,
-                arguments,
-                span: self.since(start),
-            });
+            functions.push(AccumulateFunction { binding, name, arguments, span: self.since(start) });
             if !self.eat(",") {
                 break;
             }
@@ -427,9 +332,7 @@ impl Parser {
 fn bind_all(condition: &mut Condition, binding: &Option<Binding>) {
     match condition {
         Condition::Pattern(pattern) => pattern.binding = binding.clone(),
-        Condition::And(parts) | Condition::Or(parts) => {
-            parts.iter_mut().for_each(|part| bind_all(part, binding))
-        }
+        Condition::And(parts) | Condition::Or(parts) => parts.iter_mut().for_each(|part| bind_all(part, binding)),
         _ => {}
     }
 }

@@ -1,16 +1,14 @@
 //! The top level of a rule file: package, imports, globals, functions, declared types, queries, rules.
 
 use super::ast::{
-    Attribute, Declaration, Expression, ExpressionKind, Field, File, Function, Global, Import,
-    Literal, Parameter, Query, Rule,
+    Attribute, Declaration, Expression, ExpressionKind, Field, File, Function, Global, Import, Literal, Parameter,
+    Query, Rule,
 };
 use super::parser::{Parsed, Parser};
 use crate::source::{Diagnostic, Span};
 
 /// Where parsing starts over after an error.
-const STARTS: [&str; 8] = [
-    "package", "import", "global", "function", "declare", "query", "rule", "dialect",
-];
+const STARTS: [&str; 8] = ["package", "import", "global", "function", "declare", "query", "rule", "dialect"];
 
 const ATTRIBUTES: [&str; 11] = [
     "salience",
@@ -40,17 +38,13 @@ pub(crate) fn parse(source: &str) -> (File, Vec<Diagnostic>) {
             if parser.at == at {
                 parser.advance();
             }
-            while !parser.at_end()
-                && !(parser.begins_line() && STARTS.iter().any(|word| parser.is_word(word)))
-            {
+            while !parser.at_end() && !(parser.begins_line() && STARTS.iter().any(|word| parser.is_word(word))) {
                 parser.advance();
             }
         }
     }
     for rule in &mut file.rules {
-        let missing = defaults
-            .iter()
-            .filter(|d: &&Attribute| rule.attributes.iter().all(|a| a.name != d.name));
+        let missing = defaults.iter().filter(|d: &&Attribute| rule.attributes.iter().all(|a| a.name != d.name));
         let missing: Vec<Attribute> = missing.map(copy_attribute).collect();
         rule.attributes.extend(missing);
     }
@@ -58,11 +52,7 @@ pub(crate) fn parse(source: &str) -> (File, Vec<Diagnostic>) {
 }
 
 fn copy_attribute(attribute: &Attribute) -> Attribute {
-    Attribute {
-        name: attribute.name.clone(),
-        value: attribute.value.clone(),
-        span: attribute.span,
-    }
+    Attribute { name: attribute.name.clone(), value: attribute.value.clone(), span: attribute.span }
 }
 
 impl Parser {
@@ -100,14 +90,10 @@ impl Parser {
 
     fn import(&mut self, start: Span) -> Parsed<Import> {
         if self.is_word("accumulate") || self.is_word("acc") {
-            return Err(Diagnostic::new(
-                self.span(),
-                "imported accumulate functions are not supported",
-            )
-            .with_hint("write the function inline: init(…) action(…) result(…)"));
+            return Err(Diagnostic::new(self.span(), "imported accumulate functions are not supported")
+                .with_hint("write the function inline: init(…) action(…) result(…)"));
         }
-        let is_static =
-            self.eat_word("static") || self.is_identifier_at(1) && self.eat_word("function");
+        let is_static = self.eat_word("static") || self.is_identifier_at(1) && self.eat_word("function");
         let mut path = self.qualified_name("what to import")?.0;
         if self.is(".") && self.is_at(1, "*") {
             self.advance();
@@ -115,11 +101,7 @@ impl Parser {
             path += ".*";
         }
         self.eat(";");
-        Ok(Import {
-            path,
-            is_static,
-            span: self.since(start),
-        })
+        Ok(Import { path, is_static, span: self.since(start) })
     }
 
     fn parameters(&mut self) -> Parsed<Vec<Parameter>> {
@@ -155,41 +137,25 @@ impl Parser {
         };
         let parameters = self.parameters()?;
         let body = self.block()?;
-        Ok(Function {
-            returns,
-            name,
-            parameters,
-            body,
-            span,
-        })
+        Ok(Function { returns, name, parameters, body, span })
     }
 
     fn declaration(&mut self) -> Parsed<Declaration> {
         let is_enum = self.eat_word("enum");
         for refused in ["trait", "entry", "window"] {
             if self.is_word(refused) && (self.is_identifier_at(1) || self.is_at(1, "-")) {
-                return Err(Diagnostic::new(
-                    self.span(),
-                    format!("declare {refused} is not supported"),
-                ));
+                return Err(Diagnostic::new(self.span(), format!("declare {refused} is not supported")));
             }
         }
         let (name, span) = self.qualified_name("the name of the type")?;
-        let extends = if self.eat_word("extends") {
-            Some(self.type_name()?)
-        } else {
-            None
-        };
+        let extends = if self.eat_word("extends") { Some(self.type_name()?) } else { None };
         let class_reactive = self.declaration_annotations()?;
         let mut constants = Vec::new();
         if is_enum {
             loop {
                 let (constant, at) = self.identifier("an enum constant")?;
                 if self.is("(") {
-                    return Err(Diagnostic::new(
-                        at,
-                        "enum constants with arguments are not supported",
-                    ));
+                    return Err(Diagnostic::new(at, "enum constants with arguments are not supported"));
                 }
                 constants.push(constant);
                 if !self.eat(",") {
@@ -203,15 +169,7 @@ impl Parser {
             fields.push(self.field()?);
         }
         let name = name.rsplit('.').next().unwrap_or(&name).to_owned();
-        Ok(Declaration {
-            name,
-            extends,
-            constants,
-            is_enum,
-            class_reactive,
-            fields,
-            span,
-        })
+        Ok(Declaration { name, extends, constants, is_enum, class_reactive, fields, span })
     }
 
     fn declaration_annotations(&mut self) -> Parsed<bool> {
@@ -223,10 +181,7 @@ impl Parser {
                 "classReactive" => class_reactive = true,
                 "role" if text == "fact" => {}
                 "role" | "timestamp" | "duration" | "expires" | "Traitable" | "typesafe" => {
-                    return Err(Diagnostic::new(
-                        span,
-                        format!("the annotation @{name} is not supported"),
-                    ));
+                    return Err(Diagnostic::new(span, format!("the annotation @{name} is not supported")));
                 }
                 _ => {}
             }
@@ -265,11 +220,7 @@ impl Parser {
         let (name, span) = self.identifier("a field or `end`")?;
         self.expect(":")?;
         let ty = self.type_name()?;
-        let initial = if self.eat("=") {
-            Some(self.expression()?)
-        } else {
-            None
-        };
+        let initial = if self.eat("=") { Some(self.expression()?) } else { None };
         let (mut key, mut position) = (false, None);
         while self.eat("@") {
             let (annotation, at) = self.qualified_name("an annotation")?;
@@ -277,42 +228,24 @@ impl Parser {
             match annotation.as_str() {
                 "key" => key = true,
                 "position" => {
-                    let index = text
-                        .parse()
-                        .map_err(|_| Diagnostic::new(at, "@position takes a number"))?;
+                    let index = text.parse().map_err(|_| Diagnostic::new(at, "@position takes a number"))?;
                     position = Some(index);
                 }
                 _ => {}
             }
         }
         self.eat(";");
-        Ok(Field {
-            name,
-            ty,
-            initial,
-            key,
-            position,
-            span,
-        })
+        Ok(Field { name, ty, initial, key, position, span })
     }
 
     fn query(&mut self, start: Span) -> Parsed<Query> {
         let name = self.text_or_word("the name of the query")?;
-        let parameters = if self.is("(") {
-            self.parameters()?
-        } else {
-            Vec::new()
-        };
+        let parameters = if self.is("(") { self.parameters()? } else { Vec::new() };
         let span = self.since(start);
         self.rule_annotations()?;
         let condition = self.conditions("end")?;
         self.advance();
-        Ok(Query {
-            name,
-            parameters,
-            condition,
-            span,
-        })
+        Ok(Query { name, parameters, condition, span })
     }
 
     fn rule_annotations(&mut self) -> Parsed<()> {
@@ -378,16 +311,12 @@ impl Parser {
         let start = self.span();
         let starts = |parser: &Self, name: &str| {
             name.split('-').enumerate().all(|(index, part)| {
-                parser.is_word_at(index * 2, part)
-                    && (index == 0 || parser.is_at(index * 2 - 1, "-"))
+                parser.is_word_at(index * 2, part) && (index == 0 || parser.is_at(index * 2 - 1, "-"))
             })
         };
         for refused in REFUSED_ATTRIBUTES {
             if self.is_word(refused) {
-                return Err(Diagnostic::new(
-                    start,
-                    format!("the attribute {refused} is not supported"),
-                ));
+                return Err(Diagnostic::new(start, format!("the attribute {refused} is not supported")));
             }
         }
         let Some(name) = ATTRIBUTES.iter().find(|name| starts(self, name)) else {
@@ -398,11 +327,7 @@ impl Parser {
         }
         let span = self.since(start);
         let value = self.attribute_value(name)?;
-        Ok(Some(Attribute {
-            name: (*name).to_owned(),
-            value,
-            span: self.since(span),
-        }))
+        Ok(Some(Attribute { name: (*name).to_owned(), value, span: self.since(span) }))
     }
 
     fn attribute_value(&mut self, name: &str) -> Parsed<Option<Expression>> {
@@ -430,10 +355,7 @@ impl Parser {
             _ => {
                 let text = self.text_or_word("a text")?;
                 let kind = ExpressionKind::Literal(Literal::String(text.into_bytes()));
-                Ok(Some(Expression {
-                    kind,
-                    span: self.since(start),
-                }))
+                Ok(Some(Expression { kind, span: self.since(start) }))
             }
         }
     }
@@ -447,11 +369,7 @@ impl Parser {
         let kind = match self.kind().clone() {
             super::lexer::TokenKind::Integer(value) => {
                 self.advance();
-                let value = if negative {
-                    value.wrapping_neg()
-                } else {
-                    value
-                };
+                let value = if negative { value.wrapping_neg() } else { value };
                 ExpressionKind::Literal(Literal::Integer(value))
             }
             super::lexer::TokenKind::Identifier(name) if !negative => {
@@ -466,9 +384,6 @@ impl Parser {
             }
             _ => return Err(self.unexpected("a number or an expression in parentheses")),
         };
-        Ok(Expression {
-            kind,
-            span: self.since(start),
-        })
+        Ok(Expression { kind, span: self.since(start) })
     }
 }

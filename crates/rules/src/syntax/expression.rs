@@ -1,16 +1,14 @@
 //! Java expressions, and inside constraints the operators that DRL adds to them.
 
 use super::ast::{
-    BinaryOperator as B, Binding, Expression, ExpressionKind as E, LambdaBody, Literal, Relation,
-    TypeName, UnaryOperator,
+    BinaryOperator as B, Binding, Expression, ExpressionKind as E, LambdaBody, Literal, Relation, TypeName,
+    UnaryOperator,
 };
 use super::lexer::TokenKind;
 use super::parser::{Parsed, Parser};
 use crate::source::{Diagnostic, Span};
 
-const PRIMITIVES: [&str; 8] = [
-    "boolean", "char", "byte", "short", "int", "long", "float", "double",
-];
+const PRIMITIVES: [&str; 8] = ["boolean", "char", "byte", "short", "int", "long", "float", "double"];
 
 /// Binary operators by binding strength, weakest first.
 const LEVELS: [&[(&str, B)]; 9] = [
@@ -20,12 +18,7 @@ const LEVELS: [&[(&str, B)]; 9] = [
     &[("^", B::BitXor)],
     &[("&", B::BitAnd)],
     &[("==", B::Equal), ("!=", B::NotEqual)],
-    &[
-        ("<=", B::LessEqual),
-        (">=", B::GreaterEqual),
-        ("<", B::Less),
-        (">", B::Greater),
-    ],
+    &[("<=", B::LessEqual), (">=", B::GreaterEqual), ("<", B::Less), (">", B::Greater)],
     &[("+", B::Add), ("-", B::Subtract)],
     &[("*", B::Multiply), ("/", B::Divide), ("%", B::Remainder)],
 ];
@@ -60,10 +53,7 @@ impl Parser {
             ("^=", Some(B::BitXor)),
             ("<<=", Some(B::ShiftLeft)),
         ];
-        let mut found = ASSIGNMENTS
-            .iter()
-            .find(|(text, _)| self.is(text))
-            .map(|(_, operator)| (1, *operator));
+        let mut found = ASSIGNMENTS.iter().find(|(text, _)| self.is(text)).map(|(_, operator)| (1, *operator));
         if self.is(">") && self.is_at(1, ">=") && self.adjacent_at(1) {
             found = Some((2, Some(B::ShiftRight)));
         } else if self.is(">") && self.is_at(1, ">") && self.is_at(2, ">=") && self.adjacent_at(2) {
@@ -77,14 +67,7 @@ impl Parser {
         }
         let value = self.nested(Self::assignment)?;
         let span = self.since(start);
-        Ok(make(
-            E::Assign {
-                target: Box::new(target),
-                operator,
-                value: Box::new(value),
-            },
-            span,
-        ))
+        Ok(make(E::Assign { target: Box::new(target), operator, value: Box::new(value) }, span))
     }
 
     fn lambda(&mut self) -> Parsed<Option<Expression>> {
@@ -113,18 +96,9 @@ impl Parser {
         let Some(parameters) = parameters else {
             return Ok(None);
         };
-        let body = if self.is("{") {
-            LambdaBody::Block(self.block()?)
-        } else {
-            LambdaBody::Expression(self.expression()?)
-        };
-        Ok(Some(make(
-            E::Lambda {
-                parameters,
-                body: Box::new(body),
-            },
-            self.since(start),
-        )))
+        let body =
+            if self.is("{") { LambdaBody::Block(self.block()?) } else { LambdaBody::Expression(self.expression()?) };
+        Ok(Some(make(E::Lambda { parameters, body: Box::new(body) }, self.since(start))))
     }
 
     fn conditional(&mut self) -> Parsed<Expression> {
@@ -142,10 +116,7 @@ impl Parser {
             Some(lambda) => lambda,
             None => self.nested(Self::conditional)?,
         };
-        Ok(make(
-            E::Conditional(Box::new(test), Box::new(yes), Box::new(no)),
-            self.since(start),
-        ))
+        Ok(make(E::Conditional(Box::new(test), Box::new(yes), Box::new(no)), self.since(start)))
     }
 
     fn binary(&mut self, level: usize) -> Parsed<Expression> {
@@ -176,10 +147,7 @@ impl Parser {
             } else {
                 self.binary(level + 1)?
             };
-            left = make(
-                E::Binary(operator, Box::new(left), Box::new(right)),
-                self.since(start),
-            );
+            left = make(E::Binary(operator, Box::new(left), Box::new(right)), self.since(start));
         }
     }
 
@@ -194,34 +162,20 @@ impl Parser {
             if self.is("<<") {
                 return Some((B::ShiftLeft, 1));
             }
-            if self.is(">")
-                && double(1, ">")
-                && double(2, ">")
-                && !double(3, ">=")
-                && !double(2, ">=")
-            {
+            if self.is(">") && double(1, ">") && double(2, ">") && !double(3, ">=") && !double(2, ">=") {
                 return Some((B::ShiftRightUnsigned, 3));
             }
             if self.is(">") && double(1, ">") && !double(2, ">=") {
                 return Some((B::ShiftRight, 2));
             }
         }
-        LEVELS[level]
-            .iter()
-            .find(|(text, _)| self.is(text))
-            .map(|(_, operator)| (*operator, 1))
+        LEVELS[level].iter().find(|(text, _)| self.is(text)).map(|(_, operator)| (*operator, 1))
     }
 
     /// `> 5` after `&&`: a comparison whose left side is understood.
     fn starts_comparison(&self) -> bool {
-        let comparison = LEVELS[EQUALITY]
-            .iter()
-            .chain(LEVELS[RELATIONAL])
-            .any(|(text, _)| self.is(text));
-        comparison
-            || self
-                .relation_word()
-                .is_some_and(|(_, negated)| !self.is_at(1 + usize::from(negated), "."))
+        let comparison = LEVELS[EQUALITY].iter().chain(LEVELS[RELATIONAL]).any(|(text, _)| self.is(text));
+        comparison || self.relation_word().is_some_and(|(_, negated)| !self.is_at(1 + usize::from(negated), "."))
     }
 
     fn abbreviated(&mut self, previous: &Expression, level: usize) -> Parsed<Expression> {
@@ -237,10 +191,7 @@ impl Parser {
             } else {
                 self.binary(level + 1)?
             };
-            left = make(
-                E::Binary(B::And, Box::new(left), Box::new(right)),
-                self.since(start),
-            );
+            left = make(E::Binary(B::And, Box::new(left), Box::new(right)), self.since(start));
         }
         Ok(left)
     }
@@ -253,10 +204,7 @@ impl Parser {
             if let Some((operator, _)) = self.operator(level) {
                 self.advance();
                 let right = self.binary(level + 1)?;
-                return Ok(make(
-                    E::Binary(operator, Box::new(subject.clone()), Box::new(right)),
-                    self.since(start),
-                ));
+                return Ok(make(E::Binary(operator, Box::new(subject.clone()), Box::new(right)), self.since(start)));
             }
         }
         Err(self.unexpected("a comparison"))
@@ -265,15 +213,8 @@ impl Parser {
     fn instance_of(&mut self, left: Expression, start: Span) -> Parsed<Expression> {
         self.advance();
         let ty = self.type_name()?;
-        let binding = if !self.in_constraint && self.is_identifier_at(0) {
-            Some(self.identifier("")?.0)
-        } else {
-            None
-        };
-        Ok(make(
-            E::InstanceOf(Box::new(left), ty, binding),
-            self.since(start),
-        ))
+        let binding = if !self.in_constraint && self.is_identifier_at(0) { Some(self.identifier("")?.0) } else { None };
+        Ok(make(E::InstanceOf(Box::new(left), ty, binding), self.since(start)))
     }
 
     /// The DRL operator under the cursor, and whether `not` precedes it.
@@ -289,17 +230,15 @@ impl Parser {
             "memberOf" => Relation::MemberOf,
             "matches" => Relation::Matches,
             "soundslike" => Relation::SoundsLike,
-            "str" if self.is_at(1 + usize::from(negated), "[") => {
-                match self.kind_at(2 + usize::from(negated)) {
-                    TokenKind::Identifier(operator) => match operator.as_str() {
-                        "startsWith" => Relation::StartsWith,
-                        "endsWith" => Relation::EndsWith,
-                        "length" => Relation::Length,
-                        _ => return None,
-                    },
+            "str" if self.is_at(1 + usize::from(negated), "[") => match self.kind_at(2 + usize::from(negated)) {
+                TokenKind::Identifier(operator) => match operator.as_str() {
+                    "startsWith" => Relation::StartsWith,
+                    "endsWith" => Relation::EndsWith,
+                    "length" => Relation::Length,
                     _ => return None,
-                }
-            }
+                },
+                _ => return None,
+            },
             _ => return None,
         };
         Some((relation, negated))
@@ -313,10 +252,7 @@ impl Parser {
             self.advance();
         }
         self.advance();
-        if matches!(
-            relation,
-            Relation::StartsWith | Relation::EndsWith | Relation::Length
-        ) {
+        if matches!(relation, Relation::StartsWith | Relation::EndsWith | Relation::Length) {
             self.advance();
             self.advance();
             self.expect("]")?;
@@ -334,12 +270,7 @@ impl Parser {
         } else {
             right.push(self.binary(RELATIONAL + 1)?);
         }
-        let kind = E::Relation {
-            relation,
-            negated,
-            left: Box::new(left.clone()),
-            right,
-        };
+        let kind = E::Relation { relation, negated, left: Box::new(left.clone()), right };
         Ok(Some(make(kind, self.since(start))))
     }
 
@@ -354,23 +285,13 @@ impl Parser {
             ] {
                 if parser.eat(text) {
                     let operand = parser.unary()?;
-                    return Ok(make(
-                        E::Unary(operator, Box::new(operand)),
-                        parser.since(start),
-                    ));
+                    return Ok(make(E::Unary(operator, Box::new(operand)), parser.since(start)));
                 }
             }
             for (text, by) in [("++", 1), ("--", -1)] {
                 if parser.eat(text) {
                     let target = Box::new(parser.unary()?);
-                    return Ok(make(
-                        E::Step {
-                            target,
-                            by,
-                            prefix: true,
-                        },
-                        parser.since(start),
-                    ));
+                    return Ok(make(E::Step { target, by, prefix: true }, parser.since(start)));
                 }
             }
             if parser.is("(") {
@@ -394,8 +315,7 @@ impl Parser {
         let primitive = ty.dimensions == 0 && PRIMITIVES.contains(&ty.name.as_str());
         let operand = match self.kind() {
             TokenKind::Identifier(word) => {
-                word != "instanceof"
-                    && !(self.in_constraint && (self.relation_word().is_some() || word == "not"))
+                word != "instanceof" && !(self.in_constraint && (self.relation_word().is_some() || word == "not"))
             }
             TokenKind::Punctuation(p) => {
                 matches!(*p, "(" | "!" | "~") || primitive && matches!(*p, "+" | "-" | "++" | "--")
@@ -418,21 +338,11 @@ impl Parser {
                 self.advance();
                 let index = self.free_expression()?;
                 self.expect("]")?;
-                value = make(
-                    E::Index(Box::new(value), Box::new(index)),
-                    self.since(start),
-                );
+                value = make(E::Index(Box::new(value), Box::new(index)), self.since(start));
             } else if self.is("++") || self.is("--") {
                 let by = if self.is("++") { 1 } else { -1 };
                 self.advance();
-                value = make(
-                    E::Step {
-                        target: Box::new(value),
-                        by,
-                        prefix: false,
-                    },
-                    self.since(start),
-                );
+                value = make(E::Step { target: Box::new(value), by, prefix: false }, self.since(start));
             } else if self.eat("::") {
                 let name = self.identifier("a method")?.0;
                 value = make(E::MethodReference(Box::new(value), name), self.since(start));
@@ -447,29 +357,14 @@ impl Parser {
         let target = Box::new(target);
         if self.is("(") {
             let arguments = self.arguments()?;
-            return Ok(make(
-                E::Call {
-                    target: Some(target),
-                    name,
-                    arguments,
-                    null_safe,
-                },
-                self.since(start),
-            ));
+            return Ok(make(E::Call { target: Some(target), name, arguments, null_safe }, self.since(start)));
         }
         if name == "class" {
             if let Some(ty) = as_type(&target) {
                 return Ok(make(E::ClassLiteral(ty), self.since(start)));
             }
         }
-        Ok(make(
-            E::Field {
-                target,
-                name,
-                null_safe,
-            },
-            self.since(start),
-        ))
+        Ok(make(E::Field { target, name, null_safe }, self.since(start)))
     }
 
     /// An expression between brackets: DRL's abbreviations do not reach into it, its operators do.
@@ -555,10 +450,8 @@ impl Parser {
             }
             "new" => return self.creation(start),
             "switch" if !self.in_constraint => {
-                return Err(
-                    Diagnostic::new(start, "switch expressions are not supported")
-                        .with_hint("use a switch statement that assigns a variable"),
-                );
+                return Err(Diagnostic::new(start, "switch expressions are not supported")
+                    .with_hint("use a switch statement that assigns a variable"));
             }
             _ => {}
         }
@@ -579,20 +472,12 @@ impl Parser {
             if self.is("::") {
                 return Ok(make(E::ClassLiteral(ty), start));
             }
-            return Err(Diagnostic::new(
-                ty.span,
-                "expected an expression, found a type",
-            ));
+            return Err(Diagnostic::new(ty.span, "expected an expression, found a type"));
         }
         self.advance();
         if self.is("(") {
             let arguments = self.arguments()?;
-            let kind = E::Call {
-                target: None,
-                name: word.to_owned(),
-                arguments,
-                null_safe: false,
-            };
+            let kind = E::Call { target: None, name: word.to_owned(), arguments, null_safe: false };
             return Ok(make(kind, self.since(start)));
         }
         Ok(make(E::Name(word.to_owned()), start))
@@ -605,12 +490,7 @@ impl Parser {
             let dimensions = ty.dimensions;
             ty.dimensions = 0;
             let items = Some(self.items("{", "}")?);
-            let kind = E::NewArray {
-                element: ty,
-                sizes: Vec::new(),
-                dimensions,
-                items,
-            };
+            let kind = E::NewArray { element: ty, sizes: Vec::new(), dimensions, items };
             return Ok(make(kind, self.since(start)));
         }
         if self.is("[") {
@@ -621,22 +501,11 @@ impl Parser {
                 self.expect("]")?;
             }
             let dimensions = sizes.len() as u8 + self.dimensions();
-            return Ok(make(
-                E::NewArray {
-                    element: ty,
-                    sizes,
-                    dimensions,
-                    items: None,
-                },
-                self.since(start),
-            ));
+            return Ok(make(E::NewArray { element: ty, sizes, dimensions, items: None }, self.since(start)));
         }
         let arguments = self.arguments()?;
         if self.is("{") {
-            return Err(Diagnostic::new(
-                self.span(),
-                "anonymous classes are not supported",
-            ));
+            return Err(Diagnostic::new(self.span(), "anonymous classes are not supported"));
         }
         Ok(make(E::New { ty, arguments }, self.since(start)))
     }
@@ -646,40 +515,18 @@ impl Parser {
 fn attach(binding: Binding, operand: Expression) -> Expression {
     let span = operand.span;
     match operand.kind {
-        E::Binary(operator, left, right) if is_test(operator) => make(
-            E::Binary(operator, Box::new(attach(binding, *left)), right),
-            span,
-        ),
-        E::Relation {
-            relation,
-            negated,
-            left,
-            right,
-        } => make(
-            E::Relation {
-                relation,
-                negated,
-                left: Box::new(attach(binding, *left)),
-                right,
-            },
-            span,
-        ),
+        E::Binary(operator, left, right) if is_test(operator) => {
+            make(E::Binary(operator, Box::new(attach(binding, *left)), right), span)
+        }
+        E::Relation { relation, negated, left, right } => {
+            make(E::Relation { relation, negated, left: Box::new(attach(binding, *left)), right }, span)
+        }
         kind => make(E::Bind(binding, Box::new(make(kind, span))), span),
     }
 }
 
 fn is_test(operator: B) -> bool {
-    matches!(
-        operator,
-        B::Or
-            | B::And
-            | B::Equal
-            | B::NotEqual
-            | B::Less
-            | B::LessEqual
-            | B::Greater
-            | B::GreaterEqual
-    )
+    matches!(operator, B::Or | B::And | B::Equal | B::NotEqual | B::Less | B::LessEqual | B::Greater | B::GreaterEqual)
 }
 
 /// The left side of the last comparison in `expression`.
@@ -702,23 +549,14 @@ fn strip(expression: &Expression) -> Expression {
 /// A name or dotted name read as a type.
 fn as_type(expression: &Expression) -> Option<TypeName> {
     let name = dotted(expression)?;
-    Some(TypeName {
-        name,
-        arguments: Vec::new(),
-        dimensions: 0,
-        span: expression.span,
-    })
+    Some(TypeName { name, arguments: Vec::new(), dimensions: 0, span: expression.span })
 }
 
 /// `a.b.c` as text, if the expression is nothing else.
 pub(crate) fn dotted(expression: &Expression) -> Option<String> {
     match &expression.kind {
         E::Name(name) => Some(name.clone()),
-        E::Field {
-            target,
-            name,
-            null_safe: false,
-        } => Some(format!("{}.{name}", dotted(target)?)),
+        E::Field { target, name, null_safe: false } => Some(format!("{}.{name}", dotted(target)?)),
         _ => None,
     }
 }

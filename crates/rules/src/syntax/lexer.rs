@@ -34,34 +34,23 @@ pub(crate) enum TokenKind {
 /// Longest first, so that the first match is the right one. `>` never joins another `>`, because
 /// type arguments close with it; the expression parser joins adjacent ones into shifts.
 const PUNCTUATION: [&str; 49] = [
-    "<<=", "...", "&&", "||", "==", "!=", "<=", ">=", "++", "--", "+=", "-=", "*=", "/=", "%=",
-    "&=", "|=", "^=", "<<", "->", "::", ":=", "!.", "+", "-", "*", "/", "%", "=", "<", ">", "!",
-    "~", "?", ":", ";", ",", ".", "(", ")", "[", "]", "{", "}", "&", "|", "^", "@", "#",
+    "<<=", "...", "&&", "||", "==", "!=", "<=", ">=", "++", "--", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<",
+    "->", "::", ":=", "!.", "+", "-", "*", "/", "%", "=", "<", ">", "!", "~", "?", ":", ";", ",", ".", "(", ")", "[",
+    "]", "{", "}", "&", "|", "^", "@", "#",
 ];
 
 /// Splits `source` into tokens; what cannot be a token is reported and skipped.
 pub(crate) fn tokenize(source: &str) -> (Vec<Token>, Vec<Diagnostic>) {
-    let mut lexer = Lexer {
-        source,
-        bytes: source.as_bytes(),
-        at: 0,
-        errors: Vec::new(),
-    };
+    let mut lexer = Lexer { source, bytes: source.as_bytes(), at: 0, errors: Vec::new() };
     let mut tokens = Vec::with_capacity(source.len() / 4);
     loop {
         lexer.skip_blank();
         let start = lexer.at;
         let kind = lexer.next_kind();
-        let span = Span {
-            start: start as u32,
-            end: lexer.at as u32,
-        };
+        let span = Span { start: start as u32, end: lexer.at as u32 };
         match kind {
             Some(TokenKind::End) => {
-                tokens.push(Token {
-                    kind: TokenKind::End,
-                    span,
-                });
+                tokens.push(Token { kind: TokenKind::End, span });
                 return (tokens, lexer.errors);
             }
             Some(kind) => tokens.push(Token { kind, span }),
@@ -83,10 +72,7 @@ impl Lexer<'_> {
     }
 
     fn error(&mut self, start: usize, message: impl Into<String>) {
-        let span = Span {
-            start: start as u32,
-            end: self.at as u32,
-        };
+        let span = Span { start: start as u32, end: self.at as u32 };
         self.errors.push(Diagnostic::new(span, message));
     }
 
@@ -121,9 +107,7 @@ impl Lexer<'_> {
         };
         if first.is_alphabetic() || first == '_' || first == '$' {
             let rest = &self.source[start..];
-            let length = rest
-                .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-                .unwrap_or(rest.len());
+            let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len());
             self.at += length;
             return Some(TokenKind::Identifier(rest[..length].to_owned()));
         }
@@ -153,8 +137,7 @@ impl Lexer<'_> {
         };
         if radix != 10 {
             self.at += 2;
-            let digits =
-                self.take(|b| b.is_ascii_alphanumeric() && !matches!(b, b'l' | b'L') || b == b'_');
+            let digits = self.take(|b| b.is_ascii_alphanumeric() && !matches!(b, b'l' | b'L') || b == b'_');
             return self.integer(start, digits, radix);
         }
         let mut digits = self.take(|b| b.is_ascii_digit() || b == b'_');
@@ -170,11 +153,7 @@ impl Lexer<'_> {
             digits.push('.');
             digits += &self.take(|b| b.is_ascii_digit() || b == b'_');
         }
-        let exponent_at = if matches!(self.peek(1), b'+' | b'-') {
-            2
-        } else {
-            1
-        };
+        let exponent_at = if matches!(self.peek(1), b'+' | b'-') { 2 } else { 1 };
         if matches!(self.peek(0), b'e' | b'E') && self.peek(exponent_at).is_ascii_digit() {
             real = true;
             digits.push('e');
@@ -228,13 +207,7 @@ impl Lexer<'_> {
         if long && fits(if radix == 10 { 1 << 63 } else { u64::MAX }) {
             return value.map(|v| TokenKind::Long(v as i64));
         }
-        if !long
-            && fits(if radix == 10 {
-                1 << 31
-            } else {
-                u64::from(u32::MAX)
-            })
-        {
+        if !long && fits(if radix == 10 { 1 << 31 } else { u64::from(u32::MAX) }) {
             return value.map(|v| TokenKind::Integer(v as u32 as i32));
         }
         self.error(start, format!("integer literal {digits} is out of range"));
@@ -262,11 +235,7 @@ impl Lexer<'_> {
                 }
             }
         }
-        Some(if quote == b'"' {
-            TokenKind::String(text)
-        } else {
-            TokenKind::Quoted(text)
-        })
+        Some(if quote == b'"' { TokenKind::String(text) } else { TokenKind::Quoted(text) })
     }
 
     fn escape(&mut self, text: &mut Vec<u8>) {

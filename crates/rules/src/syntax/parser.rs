@@ -37,15 +37,7 @@ impl Parser {
                 begins
             })
             .collect();
-        Self {
-            tokens,
-            at: 0,
-            depth: 0,
-            errors,
-            in_constraint: false,
-            in_parentheses: false,
-            line_starts,
-        }
+        Self { tokens, at: 0, depth: 0, errors, in_constraint: false, in_parentheses: false, line_starts }
     }
 
     /// Whether the token under the cursor is the first of its line.
@@ -168,10 +160,7 @@ impl Parser {
     /// Runs `parse` one level deeper.
     pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth >= MAXIMUM_DEPTH {
-            return Err(Diagnostic::new(
-                self.span(),
-                format!("nested deeper than {MAXIMUM_DEPTH} levels"),
-            ));
+            return Err(Diagnostic::new(self.span(), format!("nested deeper than {MAXIMUM_DEPTH} levels")));
         }
         self.depth += 1;
         let result = parse(self);
@@ -210,12 +199,7 @@ impl Parser {
                 if parser.eat_word("extends") || parser.eat_word("super") {
                     return parser.type_name();
                 }
-                return Ok(TypeName {
-                    name: "Object".to_owned(),
-                    arguments: Vec::new(),
-                    dimensions: 0,
-                    span,
-                });
+                return Ok(TypeName { name: "Object".to_owned(), arguments: Vec::new(), dimensions: 0, span });
             }
             let (name, span) = parser.qualified_name("a type")?;
             let mut arguments = Vec::new();
@@ -229,12 +213,7 @@ impl Parser {
                 parser.expect(">")?;
             }
             let dimensions = parser.dimensions();
-            Ok(TypeName {
-                name,
-                arguments,
-                dimensions,
-                span: parser.since(span),
-            })
+            Ok(TypeName { name, arguments, dimensions, span: parser.since(span) })
         })
     }
 

@@ -34,10 +34,7 @@ impl Parser {
     pub(super) fn statement(&mut self) -> Parsed<Statement> {
         let start = self.span();
         let kind = self.nested(Self::statement_kind)?;
-        Ok(Statement {
-            kind,
-            span: self.since(start),
-        })
+        Ok(Statement { kind, span: self.since(start) })
     }
 
     fn statement_kind(&mut self) -> Parsed<S> {
@@ -76,27 +73,15 @@ impl Parser {
             }
             "return" => {
                 self.advance();
-                let value = if self.is(";") {
-                    None
-                } else {
-                    Some(self.expression()?)
-                };
+                let value = if self.is(";") { None } else { Some(self.expression()?) };
                 self.expect(";")?;
                 Ok(S::Return(value))
             }
             "break" | "continue" => {
                 self.advance();
-                let label = if self.is_identifier_at(0) {
-                    Some(self.identifier("")?.0)
-                } else {
-                    None
-                };
+                let label = if self.is_identifier_at(0) { Some(self.identifier("")?.0) } else { None };
                 self.expect(";")?;
-                Ok(if word == "break" {
-                    S::Break(label)
-                } else {
-                    S::Continue(label)
-                })
+                Ok(if word == "break" { S::Break(label) } else { S::Continue(label) })
             }
             "throw" => {
                 self.advance();
@@ -107,10 +92,9 @@ impl Parser {
             "try" => self.try_statement(),
             "switch" => self.switch_statement(),
             "modify" if self.is_at(1, "(") => self.modify_statement(),
-            "synchronized" | "assert" | "class" | "interface" => Err(Diagnostic::new(
-                self.span(),
-                format!("`{word}` is not supported in rule files"),
-            )),
+            "synchronized" | "assert" | "class" | "interface" => {
+                Err(Diagnostic::new(self.span(), format!("`{word}` is not supported in rule files")))
+            }
             _ => self.local_or_expression(),
         }
     }
@@ -126,11 +110,7 @@ impl Parser {
         self.advance();
         let test = self.parenthesised()?;
         let yes = Box::new(self.statement()?);
-        let no = if self.eat_word("else") {
-            Some(Box::new(self.statement()?))
-        } else {
-            None
-        };
+        let no = if self.eat_word("else") { Some(Box::new(self.statement()?)) } else { None };
         Ok(S::If(test, yes, no))
     }
 
@@ -146,51 +126,27 @@ impl Parser {
         if let Some((ty, name)) = each {
             let items = self.expression()?;
             self.expect(")")?;
-            return Ok(S::ForEach {
-                ty,
-                name,
-                items,
-                body: Box::new(self.statement()?),
-            });
+            return Ok(S::ForEach { ty, name, items, body: Box::new(self.statement()?) });
         }
         let mut init = Vec::new();
         if !self.eat(";") {
             let start = self.span();
             match self.local_declaration()? {
-                Some(kind) => init.push(Statement {
-                    kind,
-                    span: self.since(start),
-                }),
+                Some(kind) => init.push(Statement { kind, span: self.since(start) }),
                 None => {
                     for expression in self.expression_list()? {
                         let span = expression.span;
-                        init.push(Statement {
-                            kind: S::Expression(expression),
-                            span,
-                        });
+                        init.push(Statement { kind: S::Expression(expression), span });
                     }
                 }
             }
             self.expect(";")?;
         }
-        let test = if self.is(";") {
-            None
-        } else {
-            Some(self.expression()?)
-        };
+        let test = if self.is(";") { None } else { Some(self.expression()?) };
         self.expect(";")?;
-        let update = if self.is(")") {
-            Vec::new()
-        } else {
-            self.expression_list()?
-        };
+        let update = if self.is(")") { Vec::new() } else { self.expression_list()? };
         self.expect(")")?;
-        Ok(S::For {
-            init,
-            test,
-            update,
-            body: Box::new(self.statement()?),
-        })
+        Ok(S::For { init, test, update, body: Box::new(self.statement()?) })
     }
 
     fn expression_list(&mut self) -> Parsed<Vec<super::ast::Expression>> {
@@ -204,10 +160,7 @@ impl Parser {
     fn try_statement(&mut self) -> Parsed<S> {
         self.advance();
         if self.is("(") {
-            return Err(Diagnostic::new(
-                self.span(),
-                "try with resources is not supported",
-            ));
+            return Err(Diagnostic::new(self.span(), "try with resources is not supported"));
         }
         let body = self.block()?;
         let mut catches = Vec::new();
@@ -220,25 +173,13 @@ impl Parser {
             }
             let name = self.identifier("a name for the exception")?.0;
             self.expect(")")?;
-            catches.push(Catch {
-                types,
-                name,
-                body: self.block()?,
-            });
+            catches.push(Catch { types, name, body: self.block()? });
         }
-        let finally = if self.eat_word("finally") {
-            Some(self.block()?)
-        } else {
-            None
-        };
+        let finally = if self.eat_word("finally") { Some(self.block()?) } else { None };
         if catches.is_empty() && finally.is_none() {
             return Err(self.unexpected("`catch` or `finally`"));
         }
-        Ok(S::Try {
-            body,
-            catches,
-            finally,
-        })
+        Ok(S::Try { body, catches, finally })
     }
 
     fn switch_statement(&mut self) -> Parsed<S> {
@@ -248,11 +189,7 @@ impl Parser {
         let mut groups: Vec<SwitchGroup> = Vec::new();
         let mut arrows = false;
         while !self.eat("}") {
-            let mut group = SwitchGroup {
-                labels: Vec::new(),
-                default: false,
-                body: Vec::new(),
-            };
+            let mut group = SwitchGroup { labels: Vec::new(), default: false, body: Vec::new() };
             if self.eat_word("default") {
                 group.default = true;
             } else if self.eat_word("case") {
@@ -287,10 +224,7 @@ impl Parser {
         // `case A -> …` must not be read as a lambda with the parameter A.
         if self.is_identifier_at(0) && self.is_at(1, "->") {
             let (name, span) = self.identifier("a label")?;
-            return Ok(super::ast::Expression {
-                kind: super::ast::ExpressionKind::Name(name),
-                span,
-            });
+            return Ok(super::ast::Expression { kind: super::ast::ExpressionKind::Name(name), span });
         }
         self.expression()
     }
@@ -358,11 +292,7 @@ impl Parser {
         loop {
             let (name, _) = self.identifier("a variable name")?;
             let dimensions = self.dimensions();
-            let value = if self.eat("=") {
-                Some(self.expression()?)
-            } else {
-                None
-            };
+            let value = if self.eat("=") { Some(self.expression()?) } else { None };
             declarators.push((name, dimensions, value));
             if !self.eat(",") {
                 return Ok(Some(S::Local { ty, declarators }));
