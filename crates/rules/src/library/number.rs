@@ -183,12 +183,13 @@ fn parse_digits(text: &str, radix: u32) -> Option<i64> {
     i64::try_from(if negative { -value } else { value }).ok()
 }
 
-/// The value of a decimal digit of another script. Each script's digits are ten code points in a row.
+/// The value of a decimal digit of another script, each of which has ten in a row. Only those of one UTF-16
+/// unit: Java looks at one unit at a time.
 pub(super) fn unicode_digit(character: char) -> Option<u32> {
-    const ZEROS: [u32; 38] = [
+    const ZEROS: [u32; 36] = [
         0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0, 0xf20,
         0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0,
-        0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x1d7ce,
+        0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
     ];
     let code = character as u32;
     ZEROS.iter().find(|zero| (**zero..**zero + 10).contains(&code)).map(|zero| code - zero)

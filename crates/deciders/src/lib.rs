@@ -1,0 +1,3 @@
+//! The ways to decide, one file per engine. A decider knows facts as JSON and desks not at all.
+
+pub mod rules;

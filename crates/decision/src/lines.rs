@@ -1,0 +1,355 @@
+//! The loop from input lines to output lines: bounded memory, any number of threads, order kept.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use crate::{Case, Decider, DecisionLine, Desk};
+
+/// A longer line is answered with an error and skipped without being held.
+pub const MAXIMUM_LINE: usize = 16 << 20;
+
+/// Lines that travel to a thread together.
+const CHUNK_LINES: usize = 256;
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What came of an input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Lines read, blank ones left out.
+    pub lines: u64,
+    /// Lines answered with an error.
+    pub failed: u64,
+}
+
+/// A line as it was read.
+#[derive(Debug)]
+pub enum Line<'l> {
+    /// Its bytes, without the line break.
+    Text(&'l [u8]),
+    /// It is longer than [`MAXIMUM_LINE`].
+    TooLong,
+}
+
+/// Answers one line: appends exactly one line to the output and says whether it was a success.
+pub trait Answer {
+    /// `number` is one-based. The answer must not contain a line break.
+    fn answer(&mut self, number: u64, line: Line<'_>, out: &mut Vec<u8>) -> bool;
+}
+
+impl<F: FnMut(u64, Line<'_>, &mut Vec<u8>) -> bool> Answer for F {
+    fn answer(&mut self, number: u64, line: Line<'_>, out: &mut Vec<u8>) -> bool {
+        self(number, line, out)
+    }
+}
+
+/// Lines on their way to a worker.
+#[derive(Default)]
+struct Chunk {
+    index: u64,
+    first: u64,
+    text: Vec<u8>,
+    /// End of each line in `text`; `None` for a line that was too long.
+    ends: Vec<Option<usize>>,
+    numbers: Vec<u64>,
+}
+
+impl Chunk {
+    fn answer(&self, worker: &mut dyn Answer, out: &mut Vec<u8>) -> u64 {
+        let mut failed = 0;
+        let mut start = 0;
+        for (end, number) in self.ends.iter().zip(&self.numbers) {
+            let line = match end {
+                Some(end) => Line::Text(&self.text[std::mem::replace(&mut start, *end)..*end]),
+                None => Line::TooLong,
+            };
+            if !worker.answer(*number, line, out) {
+                failed += 1;
+            }
+            out.push(b'\n');
+        }
+        failed
+    }
+}
+
+/// Reads chunks of lines.
+struct Chunks<R> {
+    input: R,
+    next_index: u64,
+    next_number: u64,
+}
+
+impl<R: BufRead> Chunks<R> {
+    fn next(&mut self) -> io::Result<Option<Chunk>> {
+        let mut chunk = Chunk { index: self.next_index, first: self.next_number, ..Chunk::default() };
+        while chunk.ends.len() < CHUNK_LINES && chunk.text.len() < CHUNK_BYTES {
+            let start = chunk.text.len();
+            let Some(complete) = self.read_line(&mut chunk.text)? else { break };
+            let number = self.next_number;
+            self.next_number += 1;
+            if chunk.text.last() == Some(&b'\r') {
+                chunk.text.pop();
+            }
+            if !complete {
+                chunk.text.truncate(start);
+                chunk.ends.push(None);
+            } else if chunk.text[start..].iter().all(u8::is_ascii_whitespace) {
+                chunk.text.truncate(start);
+                continue;
+            } else {
+                chunk.ends.push(Some(chunk.text.len()));
+            }
+            chunk.numbers.push(number);
+        }
+        self.next_index += 1;
+        let ended = chunk.ends.is_empty() && self.next_number == chunk.first;
+        Ok((!ended).then_some(chunk))
+    }
+
+    /// Appends a line without its break. `None` at the end, `Some(false)` if it was too long to keep.
+    fn read_line(&mut self, text: &mut Vec<u8>) -> io::Result<Option<bool>> {
+        let start = text.len();
+        let (mut any, mut complete) = (false, true);
+        loop {
+            let buffer = match self.input.fill_buf() {
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if buffer.is_empty() {
+                return Ok(any.then_some(complete));
+            }
+            any = true;
+            let at = buffer.iter().position(|byte| *byte == b'\n');
+            let part = &buffer[..at.unwrap_or(buffer.len())];
+            if text.len() - start + part.len() > MAXIMUM_LINE {
+                complete = false;
+                text.truncate(start);
+            }
+            if complete {
+                text.extend_from_slice(part);
+            }
+            let used = part.len() + usize::from(at.is_some());
+            self.input.consume(used);
+            if at.is_some() {
+                return Ok(Some(complete));
+            }
+        }
+    }
+}
+
+/// Answers every line of `input` on `output`, in order, on `threads` threads.
+///
+/// # Errors
+/// When reading or writing fails; a closed pipe is `ErrorKind::BrokenPipe`.
+pub fn answer_lines<'s>(
+    input: impl BufRead + Send,
+    output: &mut (impl Write + Send),
+    threads: usize,
+    worker: &(impl Fn() -> Box<dyn Answer + 's> + Sync),
+) -> io::Result<Summary> {
+    let mut chunks = Chunks { input, next_index: 0, next_number: 1 };
+    if threads > 1 {
+        return answer_on_threads(&mut chunks, output, threads, worker);
+    }
+    let mut summary = Summary::default();
+    let mut worker = worker();
+    let mut out = Vec::new();
+    while let Some(chunk) = chunks.next()? {
+        out.clear();
+        summary.lines += chunk.ends.len() as u64;
+        summary.failed += chunk.answer(&mut *worker, &mut out);
+        output.write_all(&out)?;
+    }
+    output.flush()?;
+    Ok(summary)
+}
+
+type Answered = (u64, Vec<u8>, u64, u64);
+
+fn answer_on_threads<'s, R: BufRead + Send>(
+    chunks: &mut Chunks<R>,
+    output: &mut (impl Write + Send),
+    threads: usize,
+    worker: &(impl Fn() -> Box<dyn Answer + 's> + Sync),
+) -> io::Result<Summary> {
+    std::thread::scope(|scope| {
+        let (results, answered) = sync_channel::<Answered>(threads * 2);
+        let mut senders: Vec<SyncSender<Chunk>> = Vec::new();
+        for _ in 0..threads {
+            let (sender, receiver) = sync_channel::<Chunk>(2);
+            senders.push(sender);
+            let results = results.clone();
+            scope.spawn(move || work(receiver, &results, worker));
+        }
+        drop(results);
+        let writer = scope.spawn(move || write_in_order(&answered, output));
+        let mut failure = None;
+        loop {
+            match chunks.next() {
+                Ok(Some(chunk)) => {
+                    let at = (chunk.index % threads as u64) as usize;
+                    // The worker is gone when the writer failed; its error says why.
+                    if senders[at].send(chunk).is_err() {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        drop(senders);
+        let written = writer.join().map_err(|_| io::Error::other("the writer panicked"))?;
+        match failure {
+            Some(error) => Err(error),
+            None => written,
+        }
+    })
+}
+
+fn work<'s>(
+    receiver: Receiver<Chunk>,
+    results: &SyncSender<Answered>,
+    worker: &(impl Fn() -> Box<dyn Answer + 's> + Sync),
+) {
+    let mut worker = worker();
+    for chunk in receiver {
+        let mut out = Vec::new();
+        let failed = chunk.answer(&mut *worker, &mut out);
+        if results.send((chunk.index, out, chunk.ends.len() as u64, failed)).is_err() {
+            return;
+        }
+    }
+}
+
+fn write_in_order(answered: &Receiver<Answered>, output: &mut impl Write) -> io::Result<Summary> {
+    let mut summary = Summary::default();
+    let mut waiting = BTreeMap::new();
+    let mut next = 0;
+    for (index, out, lines, failed) in answered {
+        waiting.insert(index, (out, lines, failed));
+        while let Some((out, lines, failed)) = waiting.remove(&next) {
+            output.write_all(&out)?;
+            summary.lines += lines;
+            summary.failed += failed;
+            next += 1;
+        }
+    }
+    output.flush()?;
+    Ok(summary)
+}
+
+/// Decides every line of `input`: one [`DecisionLine`] each, in order.
+///
+/// # Errors
+/// When reading or writing fails.
+pub fn decide_lines(
+    desk: &dyn Desk,
+    decider: &dyn Decider,
+    input: impl BufRead + Send,
+    output: &mut (impl Write + Send),
+    threads: usize,
+) -> io::Result<Summary> {
+    let worker = || -> Box<dyn Answer + '_> {
+        let mut worker = decider.worker();
+        Box::new(move |number: u64, line: Line<'_>, out: &mut Vec<u8>| {
+            let answer = decide_line(desk, decider, &mut *worker, number, line);
+            let ok = answer.error.is_none();
+            // Writing to memory cannot fail, and every part of a line serialises.
+            let _ = serde_json::to_writer(out, &answer);
+            ok
+        })
+    };
+    answer_lines(input, output, threads, &worker)
+}
+
+fn decide_line(
+    desk: &dyn Desk,
+    decider: &dyn Decider,
+    worker: &mut dyn crate::Worker,
+    number: u64,
+    line: Line<'_>,
+) -> DecisionLine {
+    let fail = |case_id: String, error: String| DecisionLine {
+        case_id,
+        decided_by: None,
+        decision: None,
+        line: Some(number),
+        error: Some(error),
+    };
+    let text = match line {
+        Line::Text(text) => text,
+        Line::TooLong => return fail(number.to_string(), format!("the line is longer than {MAXIMUM_LINE} bytes")),
+    };
+    let case = match Case::read(text, number) {
+        Ok(case) => case,
+        Err(error) => return fail(number.to_string(), error.to_string()),
+    };
+    let result = worker.decide(std::slice::from_ref(&case)).pop();
+    let case_id = case.case_id.into_owned();
+    match result {
+        Some(Ok(decision)) if !desk.outcomes().contains(&decision.outcome.as_str()) => {
+            fail(case_id, crate::DecideError::UnknownOutcome(decision.outcome).to_string())
+        }
+        Some(Ok(decision)) => DecisionLine {
+            case_id,
+            decided_by: Some(decider.identity().clone()),
+            decision: Some(decision),
+            line: None,
+            error: None,
+        },
+        Some(Err(error)) => fail(case_id, error.to_string()),
+        None => fail(case_id, "the decider gave no answer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn echo(threads: usize, input: &[u8]) -> (Vec<u8>, Summary) {
+        let mut out = Vec::new();
+        let worker = || -> Box<dyn Answer> {
+            Box::new(|number: u64, line: Line<'_>, out: &mut Vec<u8>| match line {
+                Line::Text(text) => {
+                    out.extend_from_slice(format!("{number}:").as_bytes());
+                    out.extend_from_slice(text);
+                    !text.starts_with(b"bad")
+                }
+                Line::TooLong => {
+                    out.extend_from_slice(b"too long");
+                    false
+                }
+            })
+        };
+        let summary = answer_lines(input, &mut out, threads, &worker).expect("memory does not fail");
+        (out, summary)
+    }
+
+    #[test]
+    fn every_line_is_answered_once_in_order_on_any_number_of_threads() {
+        let input: String = (0..5000).map(|i| if i % 7 == 0 { format!("bad{i}\r\n") } else { format!("{i}\n") }).collect();
+        let (one, summary) = echo(1, input.as_bytes());
+        assert_eq!(summary, Summary { lines: 5000, failed: 715 });
+        for threads in [2, 3, 8] {
+            assert_eq!(echo(threads, input.as_bytes()), (one.clone(), summary));
+        }
+    }
+
+    #[test]
+    fn blank_lines_keep_their_number_and_give_no_answer() {
+        let (out, summary) = echo(1, b"a\n\n  \nb");
+        assert_eq!((out.as_slice(), summary.lines), (&b"1:a\n4:b\n"[..], 2));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_fails_alone() {
+        let mut input = vec![b'x'; MAXIMUM_LINE + 1];
+        input.extend_from_slice(b"\nnext\n");
+        let (out, summary) = echo(1, &input);
+        assert_eq!((out.as_slice(), summary), (&b"too long\n2:next\n"[..], Summary { lines: 2, failed: 1 }));
+    }
+}

@@ -1,0 +1,139 @@
+//! `probity bench`: figures of the engines, as one JSON object.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Subcommand;
+use deciders::rules::Rules;
+use decision::lines::answer_lines;
+use serde_json::json;
+
+use crate::exit::{InputError, Outcome, Status};
+use crate::streams;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// The rule engine on case lines.
+    Rules {
+        /// The rule file.
+        file: PathBuf,
+        /// Case lines.
+        cases: PathBuf,
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+        /// Measured rounds; the median counts.
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+    },
+}
+
+pub(crate) fn run(command: Command) -> Outcome {
+    match command {
+        Command::Rules { file, cases, threads, rounds } => rules(&file, &cases, threads.max(1), rounds.max(1)),
+    }
+}
+
+/// Each round lasts at least this long, however few cases there are.
+const ROUND: Duration = Duration::from_millis(300);
+
+fn rules(file: &Path, cases: &Path, threads: usize, rounds: usize) -> Outcome {
+    let source = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let text = std::fs::read(cases).with_context(|| format!("failed to read {}", cases.display()))?;
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() {
+        return Err(InputError(format!("{} has no cases", cases.display())).into());
+    }
+    let mut load = Vec::new();
+    for _ in 0..rounds {
+        let start = Instant::now();
+        let _ = Rules::compile(&file.display().to_string(), &source)?;
+        load.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let rules = Rules::compile(&file.display().to_string(), &source)?;
+    let mut parsed = Vec::new();
+    let mut whole = Vec::new();
+    let mut failed = 0;
+    for _ in 0..rounds {
+        let (rate, errors) = parsed_rate(&rules, &lines, threads);
+        parsed.push(rate);
+        failed = errors;
+        whole.push(line_rate(&rules, &text, threads)?);
+    }
+    let result = json!({
+        "engine": "rules",
+        "file": file.display().to_string(),
+        "rules": rules.base().rule_names().len(),
+        "cases": lines.len(),
+        "cases_failed": failed,
+        "threads": threads,
+        "rounds": rounds,
+        "cases_per_second_parsed": median(&mut parsed),
+        "cases_per_second_line_to_line": median(&mut whole),
+        "load_ms": median(&mut load),
+        "peak_memory_mb": peak_memory_mb(),
+    });
+    streams::print(&format!("{result}\n"))?;
+    Ok(Status::Done)
+}
+
+/// Cases a second from facts that lie in the session's memory already; reading them is not timed.
+fn parsed_rate(rules: &Rules, lines: &[&[u8]], threads: usize) -> (f64, usize) {
+    let one = || {
+        let mut runner = rules.runner();
+        let (mut spent, mut count, mut failed) = (Duration::ZERO, 0u64, 0);
+        while spent < ROUND {
+            failed = 0;
+            // Cases are read in groups, so that the clock is read rarely.
+            for line in lines {
+                runner.begin();
+                let Ok(value) = runner.read(line) else {
+                    failed += 1;
+                    continue;
+                };
+                let facts = runner.session().memory().get(value, "facts").unwrap_or(value);
+                let start = Instant::now();
+                failed += usize::from(runner.fire(facts).is_err());
+                spent += start.elapsed();
+                count += 1;
+            }
+        }
+        (count as f64 / spent.as_secs_f64(), failed)
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
+        let results: Vec<(f64, usize)> = workers.into_iter().filter_map(|worker| worker.join().ok()).collect();
+        (results.iter().map(|(rate, _)| rate).sum(), results.first().map_or(0, |(_, failed)| *failed))
+    })
+}
+
+/// Cases a second from bytes in to bytes out.
+fn line_rate(rules: &Rules, text: &[u8], threads: usize) -> anyhow::Result<f64> {
+    let worker = || super::rules::raw_worker(rules);
+    let start = Instant::now();
+    let mut lines = 0;
+    while start.elapsed() < ROUND {
+        let mut out = Vec::with_capacity(text.len());
+        lines += answer_lines(text, &mut out, threads, &worker)?.lines;
+    }
+    Ok(lines as f64 / start.elapsed().as_secs_f64())
+}
+
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+/// The most memory that the process has held, from the kernel's account; null elsewhere.
+pub(crate) fn peak_memory_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes / 1024.0)
+}
