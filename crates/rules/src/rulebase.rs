@@ -90,6 +90,19 @@ impl RuleBase {
         self.network.rules.iter().map(|rule| rule.name.as_str())
     }
 
+    /// The compiled code as text, for those who tune the compiler.
+    pub fn listing(&self) -> String {
+        use std::fmt::Write;
+        let mut text = String::new();
+        for (index, code) in self.program.codes.iter().enumerate() {
+            let _ = writeln!(text, "{index} {} ({} registers)", code.name, code.registers);
+            for (at, op) in code.ops.iter().enumerate() {
+                let _ = writeln!(text, "  {at:>4} {op:?}");
+            }
+        }
+        text
+    }
+
     /// The one-based line on which a rule begins, by its index.
     pub fn rule_line(&self, rule: usize) -> usize {
         self.network.rules[rule].line

@@ -40,7 +40,7 @@ pub(crate) struct InstanceData {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Constants {
     text: Vec<u8>,
-    symbols: HashMap<Box<[u8]>, Text>,
+    symbols: rustc_hash::FxHashMap<Box<[u8]>, Text>,
 }
 
 impl Constants {

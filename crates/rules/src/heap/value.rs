@@ -76,6 +76,53 @@ impl Text {
 }
 
 impl Value {
+    /// The value as a tag and 64 bits, for the registers of the machine: apart they are written and read
+    /// in one width each, which processors forward from store to load.
+    #[inline(always)]
+    pub(crate) fn encode(self) -> (u8, u64) {
+        match self {
+            Value::Null => (0, 0),
+            Value::Boolean(v) => (1, v.into()),
+            Value::Character(v) => (2, v.into()),
+            Value::Byte(v) => (3, v as u64),
+            Value::Short(v) => (4, v as u64),
+            Value::Integer(v) => (5, v as u64),
+            Value::Long(v) => (6, v as u64),
+            Value::Float(v) => (7, v.to_bits().into()),
+            Value::Double(v) => (8, v.to_bits()),
+            Value::String(v) => (9, v.place()),
+            Value::List(v) => (10, v.into()),
+            Value::Array(v) => (11, v.into()),
+            Value::Map(v) => (12, v.into()),
+            Value::Set(v) => (13, v.into()),
+            Value::Instance(v) => (14, v.into()),
+            Value::Other(v) => (15, v.into()),
+        }
+    }
+
+    /// The inverse of [`Value::encode`].
+    #[inline(always)]
+    pub(crate) fn decode(tag: u8, bits: u64) -> Self {
+        match tag {
+            0 => Value::Null,
+            1 => Value::Boolean(bits != 0),
+            2 => Value::Character(bits as u16),
+            3 => Value::Byte(bits as i8),
+            4 => Value::Short(bits as i16),
+            5 => Value::Integer(bits as i32),
+            6 => Value::Long(bits as i64),
+            7 => Value::Float(f32::from_bits(bits as u32)),
+            8 => Value::Double(f64::from_bits(bits)),
+            9 => Value::String(Text { offset: (bits >> 32) as u32, length: bits as u32 }),
+            10 => Value::List(bits as u32),
+            11 => Value::Array(bits as u32),
+            12 => Value::Map(bits as u32),
+            13 => Value::Set(bits as u32),
+            14 => Value::Instance(bits as u32),
+            _ => Value::Other(bits as u32),
+        }
+    }
+
     /// The value as a double, if it is a primitive number or a boxed one.
     pub(crate) fn as_double(self) -> Option<f64> {
         Some(match self {

@@ -45,6 +45,37 @@ pub(crate) enum Action {
     Focus(Value),
 }
 
+/// The registers of all frames, tags apart from bits.
+#[derive(Debug)]
+struct Stack {
+    tags: Vec<u8>,
+    bits: Vec<u64>,
+}
+
+impl Stack {
+    #[inline(always)]
+    fn get(&self, at: usize) -> Value {
+        Value::decode(self.tags[at], self.bits[at])
+    }
+
+    #[inline(always)]
+    fn set(&mut self, at: usize, value: Value) {
+        let (tag, bits) = value.encode();
+        self.tags[at] = tag;
+        self.bits[at] = bits;
+    }
+
+    #[inline(always)]
+    fn copy(&mut self, from: usize, to: usize) {
+        self.tags[to] = self.tags[from];
+        self.bits[to] = self.bits[from];
+    }
+
+    fn range(&self, start: usize, count: usize) -> impl Iterator<Item = Value> + '_ {
+        (start..start + count).map(|at| self.get(at))
+    }
+}
+
 /// The registers, the heap and the globals of a session.
 #[derive(Debug)]
 pub(crate) struct Machine<'p> {
@@ -52,7 +83,7 @@ pub(crate) struct Machine<'p> {
     pub(crate) heap: Heap,
     pub(crate) globals: Vec<Value>,
     pub(crate) actions: Vec<Action>,
-    stack: Vec<Value>,
+    stack: Stack,
     /// First free register, for calls that natives make.
     top: usize,
     hints: Vec<u32>,
@@ -71,7 +102,7 @@ impl<'p> Machine<'p> {
             heap: Heap::new(program.text.clone(), program.classes.clone()),
             globals: vec![Value::Null; program.global_names.len()],
             actions: Vec::new(),
-            stack: vec![Value::Null; 1024],
+            stack: Stack { tags: vec![0; 1024], bits: vec![0; 1024] },
             top: 0,
             hints: vec![0; program.hints],
             steps: DEFAULT_STEPS,
@@ -101,14 +132,17 @@ impl<'p> Machine<'p> {
         }
         let base = self.top;
         self.reserve(base, code)?;
-        self.stack[base..base + arguments.len()].copy_from_slice(arguments);
+        for (index, argument) in arguments.iter().enumerate() {
+            self.stack.set(base + index, *argument);
+        }
         self.enter(code, base)
     }
 
     fn reserve(&mut self, base: usize, code: &Code) -> Outcome<()> {
         let end = base + usize::from(code.registers).max(8) + 8;
-        if end > self.stack.len() {
-            self.stack.resize(end * 2, Value::Null);
+        if end > self.stack.tags.len() {
+            self.stack.tags.resize(end * 2, 0);
+            self.stack.bits.resize(end * 2, 0);
         }
         if self.calls >= MAXIMUM_CALLS {
             return Err(self.exception(class::STACK_OVERFLOW, None));
@@ -124,7 +158,7 @@ impl<'p> Machine<'p> {
             match self.execute(code, base, &mut at) {
                 Err(Throw::Exception(exception)) => match self.handler(code, at as u32, exception) {
                     Some(handler) => {
-                        self.stack[base + usize::from(handler.register)] = exception;
+                        self.stack.set(base + usize::from(handler.register), exception);
                         at = handler.target as usize;
                     }
                     None => {
@@ -228,13 +262,13 @@ impl<'p> Machine<'p> {
         let mut pc = *at;
         macro_rules! get {
             ($register:expr) => {
-                self.stack[base + usize::from($register)]
+                self.stack.get(base + usize::from($register))
             };
         }
         macro_rules! set {
             ($register:expr, $value:expr) => {{
                 let value = $value;
-                self.stack[base + usize::from($register)] = value;
+                self.stack.set(base + usize::from($register), value);
             }};
         }
         // Errors leave the position behind for the search of a handler.
@@ -272,7 +306,7 @@ impl<'p> Machine<'p> {
         }
         loop {
             match ops[pc] {
-                Op::Move { to, from } => set!(to, get!(from)),
+                Op::Move { to, from } => self.stack.copy(base + usize::from(from), base + usize::from(to)),
                 Op::Constant { to, index } => set!(to, program.constants[usize::from(index)]),
                 Op::Global { to, index } => set!(to, self.globals[usize::from(index)]),
                 Op::Jump { target } => jump!(target),
@@ -386,7 +420,9 @@ impl<'p> Machine<'p> {
                     let mut arguments = [Value::Null; 6];
                     let count = usize::from(method.arguments);
                     let start = base + usize::from(first);
-                    arguments[..count].copy_from_slice(&self.stack[start..start + count]);
+                    for (index, argument) in arguments[..count].iter_mut().enumerate() {
+                        *argument = self.stack.get(start + index);
+                    }
                     let result = (method.run)(self, &arguments[..count]);
                     set!(to, attempt!(result));
                 }
@@ -400,7 +436,7 @@ impl<'p> Machine<'p> {
                 }
                 Op::Lambda { to, first, count, function } => {
                     let start = base + usize::from(first);
-                    let captured = self.stack[start..start + usize::from(count)].into();
+                    let captured = self.stack.range(start, usize::from(count)).collect();
                     let lambda = Other::Lambda { code: function.into(), captured };
                     set!(to, self.heap.new_other(lambda));
                 }
@@ -416,8 +452,8 @@ impl<'p> Machine<'p> {
                     let start = base + usize::from(first);
                     let stack = &self.stack;
                     let text = self.heap.build(|writer| {
-                        for value in &stack[start..start + usize::from(count)] {
-                            writer.push_value(*value);
+                        for value in stack.range(start, usize::from(count)) {
+                            writer.push_value(value);
                         }
                     });
                     if self.heap.is_full() {
@@ -441,17 +477,19 @@ impl<'p> Machine<'p> {
                 Op::New { to, first, class } => {
                     let count = program.classes[usize::from(class)].fields.len();
                     let start = base + usize::from(first);
-                    let instance = self.heap.new_instance(class, &self.stack[start..start + count]);
+                    let fields: Vec<Value> = self.stack.range(start, count).collect();
+                    let instance = self.heap.new_instance(class, &fields);
                     set!(to, instance);
                 }
                 Op::NewArray { to, first, count, kind } => {
                     let start = base + usize::from(first);
-                    let items = &self.stack[start..start + usize::from(count)];
-                    set!(to, self.heap.new_array(numbers::array_kind(kind), items.iter().copied()));
+                    let items = self.stack.range(start, usize::from(count));
+                    let array = self.heap.new_array(numbers::array_kind(kind), items);
+                    set!(to, array);
                 }
                 Op::NewArraySized { to, first, count, kind } => {
                     let start = base + usize::from(first);
-                    let sizes: Vec<Value> = self.stack[start..start + usize::from(count)].to_vec();
+                    let sizes: Vec<Value> = self.stack.range(start, usize::from(count)).collect();
                     let array = self.array_sized(&sizes, kind);
                     set!(to, attempt!(array));
                 }
