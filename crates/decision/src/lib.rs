@@ -20,6 +20,10 @@ pub trait Desk: Send + Sync {
     fn outcomes(&self) -> &'static [&'static str];
     /// The decision that a labelled line states, if it states one.
     fn truth(&self, line: &[u8]) -> Option<Truth>;
+    /// A decision in the form in which the desk trains and compares.
+    fn canonical(&self, decision: Decision) -> Decision {
+        decision
+    }
 }
 
 /// The right answer for a case.

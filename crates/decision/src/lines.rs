@@ -297,7 +297,7 @@ fn decide_line(
         Some(Ok(decision)) => DecisionLine {
             case_id,
             decided_by: Some(decider.identity().clone()),
-            decision: Some(decision),
+            decision: Some(desk.canonical(decision)),
             line: None,
             error: None,
         },

@@ -1,0 +1,57 @@
+//! Transaction monitoring: a person, an account and recent transactions; clear, review, report or block.
+
+pub mod facts;
+pub mod generate;
+mod scenarios;
+mod truth;
+
+use decision::{Decision, Desk, Truth};
+
+pub use facts::Facts;
+pub use generate::{Generator, Recipe, RecipeError};
+
+/// The rule file that ships with the desk.
+pub const RULES: &str = include_str!("data/transactions.drl");
+
+/// The recipe that ships with the desk.
+pub const RECIPE: &str = include_str!("data/recipe.toml");
+
+/// The outcomes, least severe first; the place is the canonical level of escalation.
+pub const OUTCOMES: [&str; 4] = ["CLEAR", "REVIEW", "SAR", "BLOCK"];
+
+/// Codes of the reasons that the shipped rules give.
+pub const REASONS: [&str; 8] = [
+    "SANCTIONS_HIT",
+    "PEP",
+    "LARGE_WIRE",
+    "HIGH_RISK_COUNTERPARTY",
+    "ODD_HOUR",
+    "STRUCTURING",
+    "ROUND_TRIP",
+    "BEHAVIOR_SHIFT",
+];
+
+/// Rules that fire on every case and say nothing about it.
+pub const NOISE_RULES: [&str; 2] = ["INIT", "FINAL_DECISION"];
+
+/// The desk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Transactions;
+
+impl Desk for Transactions {
+    fn name(&self) -> &'static str {
+        "transactions"
+    }
+
+    fn outcomes(&self) -> &'static [&'static str] {
+        &OUTCOMES
+    }
+
+    fn truth(&self, line: &[u8]) -> Option<Truth> {
+        truth::read(line)
+    }
+
+    fn canonical(&self, decision: Decision) -> Decision {
+        truth::canonical(decision)
+    }
+}
