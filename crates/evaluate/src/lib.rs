@@ -1,1 +1,17 @@
-//! x
+//! Measures decisions against the ground truth. Nothing else in the program computes a metric.
+//!
+//! [`Observations`] pairs each truth with the decision on the same case; [`Scorecard`] is what comes of
+//! them; [`report`] draws it, [`compare`] sets several side by side.
+
+mod bootstrap;
+pub mod compare;
+mod curves;
+mod observations;
+pub mod report;
+mod scorecard;
+mod svg;
+pub mod table;
+
+pub use curves::{Curve, Ranking};
+pub use observations::{JoinError, Observation, Observations};
+pub use scorecard::{ClassScore, Interval, Latency, PrecisionRecall, Scorecard, Settings};

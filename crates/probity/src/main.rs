@@ -17,9 +17,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Generate, label, decide and measure 20,000 transaction cases.
+    Demo(commands::demo::Arguments),
     /// Check, test, run and explain rule files.
     #[command(subcommand)]
     Rules(commands::rules::Command),
+    /// Make synthetic cases, labelled by the rules.
+    #[command(subcommand)]
+    Generate(commands::generate::Command),
+    /// Check a set of labelled cases: balance, coverage, duplicates, contradictions.
+    Inspect(commands::inspect::Arguments),
+    /// Split cases into train, validation and test sets that share no person.
+    Split(commands::split::Arguments),
+    /// Decide case lines; prints one decision line each.
+    Decide(commands::decide::Arguments),
+    /// Measure decisions against the truth.
+    Evaluate(commands::evaluate::Arguments),
+    /// Set scorecards side by side.
+    Compare(commands::compare::Arguments),
     /// Measure an engine; prints one JSON object.
     #[command(subcommand)]
     Bench(commands::bench::Command),
@@ -34,7 +49,14 @@ fn main() -> ExitCode {
         }
     };
     let result = match arguments.command {
+        Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Rules(command) => commands::rules::run(command),
+        Command::Generate(command) => commands::generate::run(command),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Split(arguments) => commands::split::run(&arguments),
+        Command::Decide(arguments) => commands::decide::run(&arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Bench(command) => commands::bench::run(command),
     };
     exit::code(result)

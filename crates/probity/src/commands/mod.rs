@@ -1,6 +1,13 @@
 //! The verbs, one file each.
 
 pub(crate) mod bench;
+pub(crate) mod compare;
+pub(crate) mod decide;
+pub(crate) mod demo;
+pub(crate) mod evaluate;
+pub(crate) mod generate;
+pub(crate) mod inspect;
 pub(crate) mod rules;
 mod rules_explain;
 mod rules_test;
+pub(crate) mod split;

@@ -1,0 +1,131 @@
+//! What a score is worth: ROC and precision-recall curves, recall at thresholds, calibration.
+
+use serde::{Deserialize, Serialize};
+
+/// Points of a curve, thinned for drawing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// Pairs of x and y in `0.0..=1.0`.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// How well the score separates the positive outcomes from the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ranking {
+    /// The outcomes counted as positive.
+    pub positive: Vec<String>,
+    /// Area under the ROC curve; ties count half (Mann and Whitney, 1947).
+    pub auc: f64,
+    /// Average precision.
+    pub average_precision: f64,
+    /// The threshold that was asked for, with recall and false-positive rate there.
+    pub at_threshold: Option<(f64, f64, f64)>,
+    /// For each recall: the highest threshold that reaches it and the false-positive rate there.
+    pub at_recall: Vec<(f64, f64, f64)>,
+    /// Mean squared difference between score and truth (Brier, 1950).
+    pub brier: f64,
+    /// Expected calibration error over ten bins of equal width.
+    pub calibration_error: f64,
+    /// False-positive rate against recall.
+    pub roc: Curve,
+    /// Recall against precision.
+    pub precision_recall: Curve,
+}
+
+const RECALLS: [f64; 3] = [0.95, 0.99, 0.995];
+const DRAWN: usize = 200;
+const BINS: usize = 10;
+
+/// Measures scores of cases that are positive or not. Nothing if either kind is missing.
+pub(crate) fn ranking(scored: &[(f64, bool)], positive: &[String], threshold: Option<f64>) -> Option<Ranking> {
+    let positives = scored.iter().filter(|(_, is)| *is).count() as f64;
+    let negatives = scored.len() as f64 - positives;
+    if positives == 0.0 || negatives == 0.0 {
+        return None;
+    }
+    let mut sorted = scored.to_vec();
+    sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut roc, mut curve) = (vec![(0.0, 0.0)], Vec::new());
+    let (mut hits, mut alarms, mut area, mut average) = (0.0, 0.0, 0.0, 0.0);
+    let mut steps = Vec::new();
+    let mut at = 0;
+    while at < sorted.len() {
+        // Equal scores move together: no threshold lies between them.
+        let score = sorted[at].0;
+        let (before_hits, before_alarms) = (hits, alarms);
+        while at < sorted.len() && sorted[at].0 == score {
+            if sorted[at].1 { hits += 1.0 } else { alarms += 1.0 }
+            at += 1;
+        }
+        area += (alarms - before_alarms) * (hits + before_hits) / 2.0;
+        let (recall, rate) = (hits / positives, alarms / negatives);
+        let precision = hits / (hits + alarms);
+        average += precision * (hits - before_hits) / positives;
+        roc.push((rate, recall));
+        curve.push((recall, precision));
+        steps.push((score, recall, rate));
+    }
+    let reached = |wanted: f64| {
+        let step = steps.iter().find(|(_, recall, _)| *recall >= wanted);
+        step.map(|(score, _, rate)| (wanted, *score, *rate))
+    };
+    let at_threshold = threshold.map(|threshold| {
+        let count = |is: bool| scored.iter().filter(|(score, p)| *score >= threshold && *p == is).count() as f64;
+        (threshold, count(true) / positives, count(false) / negatives)
+    });
+    Some(Ranking {
+        positive: positive.to_vec(),
+        auc: area / (positives * negatives),
+        average_precision: average,
+        at_threshold,
+        at_recall: RECALLS.into_iter().filter_map(reached).collect(),
+        brier: scored.iter().map(|(s, p)| (s - f64::from(u8::from(*p))).powi(2)).sum::<f64>() / scored.len() as f64,
+        calibration_error: calibration_error(scored),
+        roc: thinned(roc),
+        precision_recall: thinned(curve),
+    })
+}
+
+fn calibration_error(scored: &[(f64, bool)]) -> f64 {
+    let mut bins = [(0.0, 0.0, 0.0); BINS];
+    for (score, positive) in scored {
+        let bin = &mut bins[((score * BINS as f64) as usize).min(BINS - 1)];
+        *bin = (bin.0 + 1.0, bin.1 + score, bin.2 + f64::from(u8::from(*positive)));
+    }
+    bins.iter().map(|(_, scores, hits)| (scores - hits).abs()).sum::<f64>() / scored.len() as f64
+}
+
+fn thinned(points: Vec<(f64, f64)>) -> Curve {
+    let step = (points.len() / DRAWN).max(1);
+    let last = points.len() - 1;
+    let kept = points.iter().enumerate().filter(|(index, _)| index % step == 0 || *index == last);
+    Curve { points: kept.map(|(_, point)| *point).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_a_small_ranking() {
+        let scored = [(0.9, true), (0.8, false), (0.7, true), (0.2, false)];
+        let ranking = ranking(&scored, &["SAR".to_owned()], Some(0.75)).expect("both kinds occur");
+        // Of the four pairs three are in order.
+        assert!((ranking.auc - 0.75).abs() < 1e-12);
+        assert!((ranking.average_precision - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+        assert_eq!(ranking.at_threshold, Some((0.75, 0.5, 0.5)));
+        assert_eq!(ranking.at_recall[0], (0.95, 0.7, 0.5));
+        assert!((ranking.brier - (0.01 + 0.64 + 0.09 + 0.04) / 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn equal_scores_count_half() {
+        let ranking = ranking(&[(0.5, true), (0.5, false)], &[], None).expect("both kinds occur");
+        assert!((ranking.auc - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn without_positives_there_is_no_ranking() {
+        assert_eq!(ranking(&[(0.5, false)], &[], None), None);
+    }
+}
