@@ -247,6 +247,14 @@ pub(crate) enum Op {
         key: u16,
         hint: u16,
     },
+    /// `map == null ? null : map.get(key)`.
+    MapGetSafe { to: Register, map: Register, key: u16, hint: u16 },
+    /// The same, then `toString()` on what is not null.
+    MapText { to: Register, map: Register, key: u16, hint: u16 },
+    /// `from instanceof Number ? ((Number) from).doubleValue() : null`.
+    NumberOrNull { to: Register, from: Register },
+    /// `from == null ? null : from.toString()`.
+    TextOrNull { to: Register, from: Register },
     MapPut {
         map: Register,
         key: Register,
@@ -383,6 +391,8 @@ pub(crate) struct Code {
 pub(crate) struct Program {
     pub(crate) codes: Vec<Code>,
     pub(crate) constants: Vec<Value>,
+    /// The constants as tags and bits, ready for registers.
+    pub(crate) encoded: Vec<(u8, u64)>,
     pub(crate) text: Arc<Constants>,
     pub(crate) methods: Vec<&'static Method>,
     pub(crate) classes: Arc<Vec<ClassInfo>>,

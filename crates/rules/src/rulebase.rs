@@ -66,6 +66,7 @@ impl RuleBase {
         let lines = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at as u32 + 1)).collect();
         let program = Program {
             codes: env.codes,
+            encoded: env.constants.iter().map(|value| value.encode()).collect(),
             constants: env.constants,
             text: Arc::new(env.text),
             methods: env.library.methods(),

@@ -224,24 +224,16 @@ impl<'e> Emitter<'e> {
         let labels = std::mem::take(&mut self.labels);
         let resolve = |target: &mut u32| *target = labels[*target as usize].unwrap_or(0);
         for op in &mut self.ops {
-            match op {
-                Op::Jump { target }
-                | Op::JumpIf { target, .. }
-                | Op::JumpUnless { target, .. }
-                | Op::JumpNull { target, .. }
-                | Op::JumpNotNull { target, .. }
-                | Op::JumpInt { target, .. }
-                | Op::JumpLong { target, .. }
-                | Op::JumpDouble { target, .. }
-                | Op::JumpInstance { target, .. }
-                | Op::JumpNotInstance { target, .. } => resolve(target),
-                _ => {}
+            if let Some(target) = super::optimize::target_mut(op) {
+                resolve(target);
             }
         }
         let mut handlers = std::mem::take(&mut self.handlers);
         for handler in &mut handlers {
             resolve(&mut handler.target);
         }
-        Ok(Code { name: name.into(), ops: self.ops, positions: self.positions, handlers, registers: self.high as u16 })
+        let mut code = Code { name: name.into(), ops: self.ops, positions: self.positions, handlers, registers: self.high as u16 };
+        super::optimize::optimize(&mut code, &self.env.constants);
+        Ok(code)
     }
 }

@@ -10,6 +10,7 @@ mod emitter;
 mod expression;
 mod names;
 mod operators;
+mod optimize;
 mod statement;
 
 use std::collections::HashMap;

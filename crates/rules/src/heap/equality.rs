@@ -7,6 +7,12 @@ use super::value::Value;
 use super::{Heap, ListKind};
 
 impl Heap {
+    /// Whether two strings have the same text.
+    #[inline]
+    pub(crate) fn equal_texts(&self, left: super::Text, right: super::Text) -> bool {
+        left == right || left.length == right.length && self.bytes(left) == self.bytes(right)
+    }
+
     /// `Objects.equals(left, right)`.
     pub(crate) fn equal(&self, left: Value, right: Value) -> bool {
         if left.same_object(right) {

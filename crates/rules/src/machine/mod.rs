@@ -66,6 +66,12 @@ impl Stack {
     }
 
     #[inline(always)]
+    fn put(&mut self, at: usize, tag: u8, bits: u64) {
+        self.tags[at] = tag;
+        self.bits[at] = bits;
+    }
+
+    #[inline(always)]
     fn copy(&mut self, from: usize, to: usize) {
         self.tags[to] = self.tags[from];
         self.bits[to] = self.bits[from];
@@ -237,6 +243,16 @@ impl<'p> Machine<'p> {
         }
     }
 
+    #[inline(always)]
+    fn map_key_or_null(&mut self, map: Value, key: u16, hint: usize) -> Value {
+        match (map, self.program.constants[usize::from(key)]) {
+            (Value::Map(map), Value::String(key)) => {
+                self.heap.find_constant(map, key, &mut self.hints[hint]).unwrap_or(Value::Null)
+            }
+            _ => Value::Null,
+        }
+    }
+
     /// The value of a key of a map, with the hint of an alpha test.
     pub(crate) fn map_key(&mut self, map: Value, key: u16, hint: usize) -> Value {
         let (Value::Map(map), Value::String(key)) = (map, self.program.constants[usize::from(key)]) else {
@@ -307,7 +323,10 @@ impl<'p> Machine<'p> {
         loop {
             match ops[pc] {
                 Op::Move { to, from } => self.stack.copy(base + usize::from(from), base + usize::from(to)),
-                Op::Constant { to, index } => set!(to, program.constants[usize::from(index)]),
+                Op::Constant { to, index } => {
+                    let (tag, bits) = program.encoded[usize::from(index)];
+                    self.stack.put(base + usize::from(to), tag, bits);
+                }
                 Op::Global { to, index } => set!(to, self.globals[usize::from(index)]),
                 Op::Jump { target } => jump!(target),
                 Op::JumpIf { on, target } => {
@@ -407,13 +426,68 @@ impl<'p> Machine<'p> {
                         set!(to, self.heap.find_constant(index, key, hint).unwrap_or(Value::Null));
                     }
                 }
+                Op::MapGetSafe { to, map, key, hint } => {
+                    let value = self.map_key_or_null(get!(map), key, usize::from(hint));
+                    set!(to, value);
+                }
+                Op::MapText { to, map, key, hint } => {
+                    let value = self.map_key_or_null(get!(map), key, usize::from(hint));
+                    match value {
+                        Value::String(text) => set!(to, Value::String(text)),
+                        Value::Null => set!(to, Value::Null),
+                        other => set!(to, self.heap.build(|writer| writer.push_value(other))),
+                    }
+                }
+                Op::TextOrNull { to, from } => match get!(from) {
+                    Value::String(_) | Value::Null => {
+                        self.stack.copy(base + usize::from(from), base + usize::from(to));
+                    }
+                    other => set!(to, self.heap.build(|writer| writer.push_value(other))),
+                },
+                Op::NumberOrNull { to, from } => {
+                    let value = get!(from);
+                    match value {
+                        Value::Double(double) => set!(to, Value::Double(double)),
+                        Value::Integer(whole) => set!(to, Value::Double(f64::from(whole))),
+                        other => match crate::library::number_to_double(&self.heap, other) {
+                            Some(double) => set!(to, Value::Double(double)),
+                            None => set!(to, Value::Null),
+                        },
+                    }
+                }
                 Op::MapPut { map, key, from, to } => {
                     let result = self.map_put(get!(map), get!(key), get!(from));
                     set!(to, attempt!(result));
                 }
                 Op::Intrinsic { which, to, first, second } => {
-                    let result = self.intrinsic(which, get!(first), get!(second));
-                    set!(to, attempt!(result));
+                    // The common cases in place: through memory a result would be written and read in
+                    // different widths.
+                    match (which, get!(first)) {
+                        (Intrinsic::Size, Value::List(list)) => {
+                            set!(to, Value::Integer(self.heap.list(list).items.len() as i32));
+                        }
+                        (Intrinsic::Length, Value::String(text)) if text.is_ascii() => {
+                            set!(to, Value::Integer(text.bytes_len() as i32));
+                        }
+                        (Intrinsic::ToString, Value::String(text)) => set!(to, Value::String(text)),
+                        (Intrinsic::DoubleValue, Value::Double(double)) => set!(to, Value::Double(double)),
+                        (Intrinsic::IntValue, Value::Integer(whole)) => set!(to, Value::Integer(whole)),
+                        (Intrinsic::AbsoluteDouble, Value::Double(double)) => set!(to, Value::Double(double.abs())),
+                        (Intrinsic::Equals, Value::String(left)) => {
+                            let equal = match get!(second) {
+                                Value::String(right) => self.heap.equal_texts(left, right),
+                                _ => false,
+                            };
+                            set!(to, Value::Boolean(equal));
+                        }
+                        (Intrinsic::Equals, Value::Boolean(left)) => {
+                            set!(to, Value::Boolean(matches!(get!(second), Value::Boolean(right) if left == right)));
+                        }
+                        (_, value) => {
+                            let result = self.intrinsic(which, value, get!(second));
+                            set!(to, attempt!(result));
+                        }
+                    }
                 }
                 Op::Native { to, first, method } => {
                     let method = program.methods[usize::from(method)];
