@@ -130,14 +130,15 @@ impl<'r> Runner<'r> {
             return Err(DecideError::Unfit("the facts are not a JSON object".to_owned()));
         }
         if let Some(transactions) = self.session.memory().get(facts, "recent_tx") {
-            let count = self.session.memory().list_len(transactions).unwrap_or(0);
+            let mut memory = self.session.memory();
+            let count = memory.list_len(transactions).unwrap_or(0);
+            let (key, value) = (memory.string("__type"), memory.string("Transaction"));
             for index in 0..count {
                 let mut memory = self.session.memory();
                 let Some(item) = memory.list_item(transactions, index).filter(|item| memory.is_map(*item)) else {
                     continue;
                 };
                 let copy = memory.copy_as_hash_map(item);
-                let (key, value) = (memory.string("__type"), memory.string("Transaction"));
                 memory.put(copy, key, value);
                 self.session.insert(copy);
             }

@@ -120,7 +120,7 @@ impl<R: BufRead> Chunks<R> {
                 return Ok(any.then_some(complete));
             }
             any = true;
-            let at = buffer.iter().position(|byte| *byte == b'\n');
+            let at = memchr::memchr(b'\n', buffer);
             let part = &buffer[..at.unwrap_or(buffer.len())];
             if text.len() - start + part.len() > MAXIMUM_LINE {
                 complete = false;

@@ -152,11 +152,11 @@ impl Reader<'_> {
     fn string(&mut self, is_key: bool) -> Read<crate::heap::Text> {
         let start = self.at + 1;
         let rest = &self.text[start..];
-        let Some(length) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\') || *byte < 0x20) else {
+        let Some(length) = memchr::memchr2(b'"', b'\\', rest) else {
             return self.fail("the text ends within a string");
         };
-        if rest[length] == b'"' {
-            let bytes = &rest[..length];
+        let bytes = &rest[..length];
+        if rest[length] == b'"' && !bytes.iter().any(|byte| *byte < 0x20) {
             self.at = start + length + 1;
             if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
                 self.at = start;

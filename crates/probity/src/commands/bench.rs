@@ -78,25 +78,32 @@ fn rules(file: &Path, cases: &Path, threads: usize, rounds: usize) -> Outcome {
     Ok(Status::Done)
 }
 
-/// Cases a second from facts that lie in the session's memory already; reading them is not timed.
+/// Cases whose facts lie ready, each in a session of its own, before they are fired one after another.
+const GROUP: usize = 50;
+
+/// Cases a second from facts that lie in the sessions' memory already; reading them is not timed.
 fn parsed_rate(rules: &Rules, lines: &[&[u8]], threads: usize) -> (f64, usize) {
     let one = || {
-        let mut runner = rules.runner();
+        let mut runners: Vec<_> = (0..GROUP).map(|_| rules.runner()).collect();
         let (mut spent, mut count, mut failed) = (Duration::ZERO, 0u64, 0);
         while spent < ROUND {
             failed = 0;
-            // Cases are read in groups, so that the clock is read rarely.
-            for line in lines {
-                runner.begin();
-                let Ok(value) = runner.read(line) else {
-                    failed += 1;
-                    continue;
-                };
-                let facts = runner.session().memory().get(value, "facts").unwrap_or(value);
+            for group in lines.chunks(GROUP) {
+                let mut facts = Vec::with_capacity(GROUP);
+                for (runner, line) in runners.iter_mut().zip(group) {
+                    runner.begin();
+                    let read = runner.read(line).ok();
+                    facts.push(read.map(|value| runner.session().memory().get(value, "facts").unwrap_or(value)));
+                }
+                failed += facts.iter().filter(|value| value.is_none()).count();
                 let start = Instant::now();
-                failed += usize::from(runner.fire(facts).is_err());
+                for (runner, facts) in runners.iter_mut().zip(&facts) {
+                    if let Some(facts) = facts {
+                        failed += usize::from(runner.fire(*facts).is_err());
+                    }
+                }
                 spent += start.elapsed();
-                count += 1;
+                count += group.len() as u64;
             }
         }
         (count as f64 / spent.as_secs_f64(), failed)

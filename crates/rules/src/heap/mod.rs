@@ -20,6 +20,10 @@ pub use value::{Text, Value};
 /// Bytes of text and objects a session may hold before it is stopped.
 pub(crate) const DEFAULT_MEMORY: usize = 512 << 20;
 
+/// Room for keys that are not in the program, and the longest that is kept.
+const LEARNED_BYTES: usize = 16 << 10;
+const LEARNED_KEY: usize = 64;
+
 /// A list or an array.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListData {
@@ -88,7 +92,10 @@ impl<T: Default> Pool<T> {
 #[derive(Debug)]
 pub(crate) struct Heap {
     constants: Arc<Constants>,
-    constants_end: usize,
+    /// Where canonical text ends: the program's constants, then the keys learned from what was read.
+    canonical_end: usize,
+    learned_end: usize,
+    learned: rustc_hash::FxHashMap<Box<[u8]>, Text>,
     text: Vec<u8>,
     lists: Pool<ListData>,
     maps: Pool<MapData>,
@@ -101,9 +108,13 @@ pub(crate) struct Heap {
 
 impl Heap {
     pub(crate) fn new(constants: Arc<Constants>, classes: Arc<Vec<crate::types::ClassInfo>>) -> Self {
-        let text = constants.text.clone();
+        let mut text = constants.text.clone();
+        let learned_end = text.len();
+        text.resize(learned_end + LEARNED_BYTES, 0);
         Self {
-            constants_end: text.len(),
+            canonical_end: text.len(),
+            learned_end,
+            learned: rustc_hash::FxHashMap::default(),
             constants,
             text,
             lists: Pool::default(),
@@ -118,9 +129,9 @@ impl Heap {
     /// Forgets all objects; keeps their memory unless a case took an unusual amount of it.
     pub(crate) fn reset(&mut self) {
         const KEPT: usize = 1 << 20;
-        self.text.truncate(self.constants_end);
-        if self.text.capacity() > self.constants_end + 64 * KEPT {
-            self.text.shrink_to(self.constants_end + KEPT);
+        self.text.truncate(self.canonical_end);
+        if self.text.capacity() > self.canonical_end + 64 * KEPT {
+            self.text.shrink_to(self.canonical_end + KEPT);
         }
         if self.lists.items.len() > KEPT / 8 {
             self.lists.items.clear();
@@ -179,19 +190,36 @@ impl Heap {
         Value::String(Text::new(start, &self.text[start..]))
     }
 
-    /// The canonical text for `bytes` if the program names it, else a new one.
+    /// The canonical text for a key: the program's, or one learned from earlier cases.
     pub(crate) fn key_text(&mut self, bytes: &[u8]) -> Text {
-        match self.constants.symbols.get(bytes) {
-            Some(found) => *found,
-            None => self.new_text(bytes),
+        match self.symbol(bytes) {
+            Some(found) => found,
+            None => self.learn(bytes),
         }
+    }
+
+    fn symbol(&self, bytes: &[u8]) -> Option<Text> {
+        self.constants.symbols.get(bytes).or_else(|| self.learned.get(bytes)).copied()
+    }
+
+    /// Gives a key a place that outlives the case: the next one most likely has it too.
+    fn learn(&mut self, bytes: &[u8]) -> Text {
+        let end = self.learned_end + bytes.len();
+        if bytes.is_empty() || bytes.len() > LEARNED_KEY || end > self.canonical_end {
+            return self.new_text(bytes);
+        }
+        self.text[self.learned_end..end].copy_from_slice(bytes);
+        let place = Text::new(self.learned_end, bytes);
+        self.learned_end = end;
+        self.learned.insert(bytes.into(), place);
+        place
     }
 
     /// A string key as its canonical text where there is one; other keys as they are.
     fn canonical(&self, key: Value) -> Value {
         match key {
-            Value::String(text) if !self.is_constant(text) => match self.constants.symbols.get(self.bytes(text)) {
-                Some(found) => Value::String(*found),
+            Value::String(text) if !self.is_constant(text) => match self.symbol(self.bytes(text)) {
+                Some(found) => Value::String(found),
                 None => key,
             },
             _ => key,
@@ -199,7 +227,7 @@ impl Heap {
     }
 
     fn is_constant(&self, text: Text) -> bool {
-        (text.offset as usize) < self.constants_end
+        (text.offset as usize) < self.canonical_end
     }
 
     pub(crate) fn new_list(&mut self, kind: ListKind) -> u32 {
