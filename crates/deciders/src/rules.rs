@@ -53,8 +53,7 @@ impl Rules {
     /// # Errors
     /// When the file cannot be read or has errors.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let source =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let source = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::compile(&path.display().to_string(), &source)
     }
 
@@ -75,7 +74,12 @@ impl Rules {
         };
         let mut session = Session::new(&self.base);
         session.set_firing_limit(self.firing_limit);
-        Runner { session, base: &self.base, out: global("out", GlobalKind::Map), fired: global("fired", GlobalKind::List) }
+        Runner {
+            session,
+            base: &self.base,
+            out: global("out", GlobalKind::Map),
+            fired: global("fired", GlobalKind::List),
+        }
     }
 }
 

@@ -331,7 +331,8 @@ mod tests {
 
     #[test]
     fn every_line_is_answered_once_in_order_on_any_number_of_threads() {
-        let input: String = (0..5000).map(|i| if i % 7 == 0 { format!("bad{i}\r\n") } else { format!("{i}\n") }).collect();
+        let input: String =
+            (0..5000).map(|i| if i % 7 == 0 { format!("bad{i}\r\n") } else { format!("{i}\n") }).collect();
         let (one, summary) = echo(1, input.as_bytes());
         assert_eq!(summary, Summary { lines: 5000, failed: 715 });
         for threads in [2, 3, 8] {

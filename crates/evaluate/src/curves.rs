@@ -54,7 +54,11 @@ pub(crate) fn ranking(scored: &[(f64, bool)], positive: &[String], threshold: Op
         let score = sorted[at].0;
         let (before_hits, before_alarms) = (hits, alarms);
         while at < sorted.len() && sorted[at].0 == score {
-            if sorted[at].1 { hits += 1.0 } else { alarms += 1.0 }
+            if sorted[at].1 {
+                hits += 1.0
+            } else {
+                alarms += 1.0
+            }
             at += 1;
         }
         area += (alarms - before_alarms) * (hits + before_hits) / 2.0;

@@ -52,7 +52,10 @@ pub fn html(card: &Scorecard) -> String {
     plot("Each outcome", svg::classes(card));
     if let Some(ranking) = &card.ranking {
         plot("ROC", svg::curve(&ranking.roc, "ROC", "false-positive rate", "recall"));
-        plot("Precision and recall", svg::curve(&ranking.precision_recall, "precision and recall", "recall", "precision"));
+        plot(
+            "Precision and recall",
+            svg::curve(&ranking.precision_recall, "precision and recall", "recall", "precision"),
+        );
     }
     if !card.latency_histogram.is_empty() {
         plot("Time per decision", svg::latency(card));
@@ -64,7 +67,8 @@ pub fn html(card: &Scorecard) -> String {
 fn figures(card: &Scorecard) -> Vec<(&'static str, String, String)> {
     let interval = |i: &Interval| (format!("{:.4}", i.value), format!("95 %: {:.4} to {:.4}", i.low, i.high));
     let mut list = Vec::new();
-    for (name, value) in [("Accuracy", &card.accuracy), ("Macro F1", &card.macro_f1), ("Reasons F1", &card.reasons_f1)] {
+    for (name, value) in [("Accuracy", &card.accuracy), ("Macro F1", &card.macro_f1), ("Reasons F1", &card.reasons_f1)]
+    {
         let (value, note) = interval(value);
         list.push((name, value, note));
     }
@@ -74,11 +78,19 @@ fn figures(card: &Scorecard) -> Vec<(&'static str, String, String)> {
     }
     list.push(("Invalid", card.invalid.to_string(), "counted as wrong".to_owned()));
     if let Some(ranking) = &card.ranking {
-        list.push(("ROC AUC", format!("{:.4}", ranking.auc), format!("positive: {}", escape(&ranking.positive.join(", ")))));
+        list.push((
+            "ROC AUC",
+            format!("{:.4}", ranking.auc),
+            format!("positive: {}", escape(&ranking.positive.join(", "))),
+        ));
         for (recall, _, rate) in &ranking.at_recall {
             list.push(("False positives", format!("{rate:.4}"), format!("at recall {recall}")));
         }
-        list.push(("Calibration error", format!("{:.4}", ranking.calibration_error), format!("Brier {:.4}", ranking.brier)));
+        list.push((
+            "Calibration error",
+            format!("{:.4}", ranking.calibration_error),
+            format!("Brier {:.4}", ranking.brier),
+        ));
     }
     if let Some(latency) = card.latency_us {
         let note = format!("p95 {:.1}, p99 {:.1}", latency.p95, latency.p99);

@@ -297,8 +297,7 @@ mod tests {
     }
 
     fn card(list: Vec<Observation>) -> Scorecard {
-        let settings =
-            Settings { outcomes: vec!["CLEAR".to_owned(), "SAR".to_owned()], ..Settings::default() };
+        let settings = Settings { outcomes: vec!["CLEAR".to_owned(), "SAR".to_owned()], ..Settings::default() };
         Scorecard::new(&Observations { list, ..Observations::default() }, &settings)
     }
 

@@ -11,10 +11,7 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 fn open(width: f64, height: f64, title: &str) -> String {
-    format!(
-        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{0}\"><title>{0}</title>\n",
-        escape(title)
-    )
+    format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{0}\"><title>{0}</title>\n", escape(title))
 }
 
 /// Rows are truths, columns decisions; the shade is the share of the row.
@@ -29,11 +26,17 @@ pub(crate) fn confusion(card: &Scorecard) -> String {
         let x = SIDE + CELL * (column as f64 + 0.5);
         let _ = writeln!(out, "<text x=\"{x}\" y=\"34\" text-anchor=\"middle\">{}</text>", escape(name));
     }
-    let _ = writeln!(out, "<text x=\"{}\" y=\"14\" text-anchor=\"middle\" class=\"dim\">decided</text>", SIDE + CELL * 2.0);
+    let _ =
+        writeln!(out, "<text x=\"{}\" y=\"14\" text-anchor=\"middle\" class=\"dim\">decided</text>", SIDE + CELL * 2.0);
     for (row, (class, counts)) in card.classes.iter().zip(&card.confusion).enumerate() {
         let y = SIDE * 0.6 + CELL * 0.62 * row as f64;
         let middle = y + CELL * 0.36;
-        let _ = writeln!(out, "<text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{}</text>", SIDE - 8.0, escape(&class.outcome));
+        let _ = writeln!(
+            out,
+            "<text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{}</text>",
+            SIDE - 8.0,
+            escape(&class.outcome)
+        );
         let total: usize = counts.iter().sum();
         for (column, count) in counts.iter().enumerate() {
             let share = if total == 0 { 0.0 } else { *count as f64 / total as f64 };
@@ -62,7 +65,13 @@ pub(crate) fn classes(card: &Scorecard) -> String {
     let mut out = open(LEFT + BAR + 70.0, height, "precision, recall and F1 of each outcome");
     for (index, class) in card.classes.iter().enumerate() {
         let top = 20.0 + index as f64 * 52.0;
-        let _ = writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", LEFT - 8.0, top + 24.0, escape(&class.outcome));
+        let _ = writeln!(
+            out,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+            LEFT - 8.0,
+            top + 24.0,
+            escape(&class.outcome)
+        );
         let score = class.score;
         for (line, (name, value, shade)) in
             [("P", score.precision, 0.45), ("R", score.recall, 0.7), ("F1", score.f1, 1.0)].into_iter().enumerate()
@@ -98,10 +107,15 @@ pub(crate) fn latency(card: &Scorecard) -> String {
             (step - 1.0).max(1.0),
         );
         if index % (bars.len() / 8).max(1) == 0 {
-            let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{}\" class=\"small\">{}</text>", HEIGHT + 22.0, short(*bound));
+            let _ =
+                writeln!(out, "<text x=\"{x:.1}\" y=\"{}\" class=\"small\">{}</text>", HEIGHT + 22.0, short(*bound));
         }
     }
-    let _ = writeln!(out, "<text x=\"430\" y=\"{}\" text-anchor=\"end\" class=\"small dim\">µs per decision, logarithmic</text>", HEIGHT + 36.0);
+    let _ = writeln!(
+        out,
+        "<text x=\"430\" y=\"{}\" text-anchor=\"end\" class=\"small dim\">µs per decision, logarithmic</text>",
+        HEIGHT + 36.0
+    );
     out + "</svg>"
 }
 
@@ -114,11 +128,8 @@ pub(crate) fn curve(curve: &Curve, title: &str, x_name: &str, y_name: &str) -> S
     const SIZE: f64 = 220.0;
     let mut out = open(SIZE + 60.0, SIZE + 50.0, title);
     let _ = writeln!(out, "<rect x=\"40\" y=\"8\" width=\"{SIZE}\" height=\"{SIZE}\" class=\"frame\"/>");
-    let points: Vec<String> = curve
-        .points
-        .iter()
-        .map(|(x, y)| format!("{:.1},{:.1}", 40.0 + SIZE * x, 8.0 + SIZE * (1.0 - y)))
-        .collect();
+    let points: Vec<String> =
+        curve.points.iter().map(|(x, y)| format!("{:.1},{:.1}", 40.0 + SIZE * x, 8.0 + SIZE * (1.0 - y))).collect();
     let _ = writeln!(out, "<polyline points=\"{}\" class=\"line\"/>", points.join(" "));
     for (at, text) in [(0.0, "0"), (0.5, "0.5"), (1.0, "1")] {
         let _ = writeln!(

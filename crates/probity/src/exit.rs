@@ -6,8 +6,6 @@ use std::process::ExitCode;
 /// Done, and nothing failed.
 pub(crate) const DONE: ExitCode = ExitCode::SUCCESS;
 
-
-
 /// What a command that ran to its end has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {

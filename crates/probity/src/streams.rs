@@ -1,5 +1,4 @@
 //! Standard input and output: data on stdout, words on stderr.
-#![expect(clippy::print_stderr, reason = "the one place that writes to the standard streams")]
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use num_bigint::{BigInt, Sign};
 use num_integer::Integer;
-use num_traits::{FromPrimitive, One, Signed, ToPrimitive, Zero};
+use num_traits::{One, Signed, ToPrimitive, Zero};
 
 /// `unscaled * 10^-scale`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,11 +262,6 @@ impl Decimal {
         let digits = format!("{:0>width$}", self.unscaled.abs().to_string(), width = scale + 1);
         let (whole, fraction) = digits.split_at(digits.len() - scale);
         format!("{}{whole}.{fraction}", if self.signum() < 0 { "-" } else { "" })
-    }
-
-    /// A double to a whole number, for `BigInteger` results.
-    pub(crate) fn integer_from_double(value: f64) -> Option<BigInt> {
-        BigInt::from_f64(value.trunc())
     }
 }
 

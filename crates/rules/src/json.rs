@@ -6,7 +6,7 @@
 use crate::heap::{Heap, ListKind, Order, Other, Value};
 
 /// Nesting beyond this is refused.
-pub const MAXIMUM_DEPTH: usize = 128;
+pub(crate) const MAXIMUM_DEPTH: usize = 128;
 
 /// Why a text is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -35,17 +35,6 @@ impl Test {
     pub(crate) fn holds_ordering(self, order: std::cmp::Ordering) -> bool {
         self.holds(order as i8, 0)
     }
-
-    /// The test with its sides exchanged.
-    pub(crate) fn mirrored(self) -> Self {
-        match self {
-            Test::Less => Test::Greater,
-            Test::LessEqual => Test::GreaterEqual,
-            Test::Greater => Test::Less,
-            Test::GreaterEqual => Test::LessEqual,
-            same => same,
-        }
-    }
 }
 
 /// Arithmetic on two numbers of one type.
@@ -248,13 +237,29 @@ pub(crate) enum Op {
         hint: u16,
     },
     /// `map == null ? null : map.get(key)`.
-    MapGetSafe { to: Register, map: Register, key: u16, hint: u16 },
+    MapGetSafe {
+        to: Register,
+        map: Register,
+        key: u16,
+        hint: u16,
+    },
     /// The same, then `toString()` on what is not null.
-    MapText { to: Register, map: Register, key: u16, hint: u16 },
+    MapText {
+        to: Register,
+        map: Register,
+        key: u16,
+        hint: u16,
+    },
     /// `from instanceof Number ? ((Number) from).doubleValue() : null`.
-    NumberOrNull { to: Register, from: Register },
+    NumberOrNull {
+        to: Register,
+        from: Register,
+    },
     /// `from == null ? null : from.toString()`.
-    TextOrNull { to: Register, from: Register },
+    TextOrNull {
+        to: Register,
+        from: Register,
+    },
     MapPut {
         map: Register,
         key: Register,

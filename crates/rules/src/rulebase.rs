@@ -198,8 +198,9 @@ fn fields(env: &mut Environment, of: u16, declaration: &Declaration) {
             Err(error) => env.report(error),
         }
     }
-    let _ = inherited;
-    env.classes.get_mut(of).fields = all;
+    let info = env.classes.get_mut(of);
+    info.fields = all;
+    info.inherited = if declaration.is_enum { 0 } else { inherited };
 }
 
 fn globals(env: &mut Environment, tree: &File) -> Vec<GlobalInfo> {

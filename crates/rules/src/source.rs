@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 /// A half-open byte range of the source text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Span {
+pub(crate) struct Span {
     /// First byte.
     pub start: u32,
     /// One past the last byte.
@@ -20,7 +20,7 @@ impl Span {
 
 /// One thing that is wrong with a rule file, with its position.
 #[derive(Clone, Debug)]
-pub struct Diagnostic {
+pub(crate) struct Diagnostic {
     /// Where it is.
     pub span: Span,
     /// What is wrong, as a lower-case fragment.

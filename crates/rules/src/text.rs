@@ -3,8 +3,6 @@
 //! Rule files count in UTF-16 units, cases arrive as UTF-8, and nearly all text is ASCII, where both
 //! agree. Surrogate pairs are always joined, so equal strings are equal bytes.
 
-use std::cmp::Ordering;
-
 /// Appends one UTF-16 unit, joining it with a high surrogate that ends `text`.
 pub(crate) fn push_unit(text: &mut Vec<u8>, unit: u16) {
     if (0xdc00..0xe000).contains(&unit) {
@@ -92,11 +90,6 @@ pub(crate) fn compare(left: &[u8], right: &[u8]) -> i32 {
     }
 }
 
-/// As an ordering, for sorting.
-pub(crate) fn order(left: &[u8], right: &[u8]) -> Ordering {
-    compare(left, right).cmp(&0)
-}
-
 /// `String.hashCode`.
 pub(crate) fn hash(text: &[u8]) -> i32 {
     let step = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
@@ -120,6 +113,11 @@ pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) {
     push_real(out, value, |text| {
         use std::fmt::Write;
         let _ = write!(text, "{:e}", value.abs());
+        // Of one digit Java shows the nearest number of two: 4.9E-324, not 5.0E-324.
+        let longer = format!("{:.1e}", value.abs());
+        if text.find('e') == Some(1) && longer.parse() == Ok(value.abs()) {
+            *text = longer;
+        }
     });
 }
 
@@ -128,6 +126,10 @@ pub(crate) fn push_float(out: &mut Vec<u8>, value: f32) {
     push_real(out, f64::from(value), |text| {
         use std::fmt::Write;
         let _ = write!(text, "{:e}", value.abs());
+        let longer = format!("{:.1e}", value.abs());
+        if text.find('e') == Some(1) && longer.parse() == Ok(value.abs()) {
+            *text = longer;
+        }
     });
 }
 
@@ -148,7 +150,10 @@ fn push_real(out: &mut Vec<u8>, value: f64, write: impl FnOnce(&mut String)) {
     write(&mut text);
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let digits: Vec<u8> = mantissa.bytes().filter(|b| *b != b'.').collect();
+    let mut digits: Vec<u8> = mantissa.bytes().filter(|b| *b != b'.').collect();
+    if digits.len() == 2 && digits[1] == b'0' {
+        digits.pop();
+    }
     if (-3..7).contains(&exponent) {
         if exponent < 0 {
             out.extend(b"0.");

@@ -129,6 +129,8 @@ pub(crate) struct ClassInfo {
     pub(crate) ancestors: Vec<u16>,
     /// Fields of a declared type, inherited ones first.
     pub(crate) fields: Vec<FieldInfo>,
+    /// How many of the fields are inherited.
+    pub(crate) inherited: usize,
     /// Constants of an enum, in order.
     pub(crate) constants: Vec<Arc<str>>,
     pub(crate) is_enum: bool,
@@ -242,7 +244,6 @@ classes! {
     DATE_TIME_EXCEPTION = "java.time.DateTimeException": [RUNTIME_EXCEPTION];
     DATE_TIME_PARSE = "java.time.format.DateTimeParseException": [DATE_TIME_EXCEPTION];
     PATTERN_SYNTAX = "java.util.regex.PatternSyntaxException": [ILLEGAL_ARGUMENT];
-    PARSE_EXCEPTION = "java.text.ParseException": [EXCEPTION];
 }
 
 /// Functional interfaces share one run-time class, whatever their name.
@@ -330,6 +331,7 @@ impl Classes {
                 simple: simple.into(),
                 ancestors,
                 fields: Vec::new(),
+                inherited: 0,
                 is_enum: !constants.is_empty(),
                 constants,
                 is_declared: false,
@@ -398,6 +400,7 @@ impl Classes {
             simple: name.into(),
             ancestors,
             fields: Vec::new(),
+            inherited: 0,
             constants: declaration.constants,
             is_enum: declaration.is_enum,
             is_declared: true,
@@ -418,10 +421,6 @@ impl Classes {
 
     pub(crate) fn get_mut(&mut self, class: u16) -> &mut ClassInfo {
         &mut self.list[class as usize]
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
     }
 
     pub(crate) fn is_subclass(&self, class: u16, of: u16) -> bool {

@@ -56,8 +56,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let timings = match &arguments.timings {
         Some(path) => {
             let text = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-            let read: Timings = serde_json::from_slice(&text)
-                .map_err(|error| InputError(format!("{}: {error}", path.display())))?;
+            let read: Timings =
+                serde_json::from_slice(&text).map_err(|error| InputError(format!("{}: {error}", path.display())))?;
             Some((read.nanoseconds, read.seconds))
         }
         None => None,

@@ -53,7 +53,9 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Transactions(arguments) => {
             let rules = super::decide::rules(arguments.rules.as_deref())?;
             let recipe = match &arguments.recipe {
-                Some(path) => std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?,
+                Some(path) => {
+                    std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?
+                }
                 None => transactions::RECIPE.to_owned(),
             };
             let recipe = Recipe::read(&recipe).map_err(|error| UsageError(format!("recipe: {error}")))?;

@@ -76,7 +76,9 @@ fn check(files: &[PathBuf]) -> Outcome {
     let mut failed = false;
     for file in files {
         match Rules::load(file) {
-            Ok(rules) => streams::note(&format!("{}: {} rules, no errors", file.display(), rules.base().rule_names().len())),
+            Ok(rules) => {
+                streams::note(&format!("{}: {} rules, no errors", file.display(), rules.base().rule_names().len()))
+            }
             Err(error) => {
                 failed = true;
                 streams::complain(&error.to_string());

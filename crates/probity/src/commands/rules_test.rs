@@ -59,8 +59,8 @@ fn test(file: &Path, cases: &Path) -> anyhow::Result<(usize, usize)> {
     let (mut passed, mut failed) = (0, 0);
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let number = index + 1;
-        let expected: Value = serde_json::from_str(line)
-            .map_err(|error| InputError(format!("{}:{number}: {error}", cases.display())))?;
+        let expected: Value =
+            serde_json::from_str(line).map_err(|error| InputError(format!("{}:{number}: {error}", cases.display())))?;
         let mut out = Vec::new();
         worker.answer(number as u64, decision::lines::Line::Text(line.as_bytes()), &mut out);
         let found: Value = serde_json::from_slice(&out).context("the raw view is not JSON")?;
@@ -78,7 +78,13 @@ fn test(file: &Path, cases: &Path) -> anyhow::Result<(usize, usize)> {
         let mut report = format!("{}:{number}: {name}", cases.display());
         for key in different.into_iter().chain(unexpected.then_some("error")) {
             let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
-            report += &format!("\n  {key}: expected {}\n  {:width$}  found    {}", show(expected.get(key)), "", show(found.get(key)), width = key.len());
+            report += &format!(
+                "\n  {key}: expected {}\n  {:width$}  found    {}",
+                show(expected.get(key)),
+                "",
+                show(found.get(key)),
+                width = key.len()
+            );
         }
         streams::complain(&report);
     }

@@ -15,9 +15,7 @@ pub(super) fn optimize(code: &mut Code, constants: &[Value]) {
         _ => None,
     });
     let is_null = |index: u16| matches!(constants.get(usize::from(index)), Some(Value::Null));
-    rewrite(code, |rest, at, incoming| {
-        shape(rest, at, incoming, &is_null).map(|(op, taken)| (Some(op), taken))
-    });
+    rewrite(code, |rest, at, incoming| shape(rest, at, incoming, &is_null).map(|(op, taken)| (Some(op), taken)));
     thread_jumps(&mut code.ops);
 }
 

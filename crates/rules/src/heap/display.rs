@@ -101,7 +101,7 @@ impl Heap {
         }
         out.extend(class.simple.bytes());
         out.extend(b"( ");
-        for (index, (field, value)) in class.fields.iter().zip(&data.fields).enumerate() {
+        for (index, (field, value)) in class.fields.iter().zip(&data.fields).skip(class.inherited).enumerate() {
             if index > 0 {
                 out.extend(b", ");
             }

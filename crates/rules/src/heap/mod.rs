@@ -15,7 +15,8 @@ use std::sync::Arc;
 pub(crate) use equality::order_doubles;
 pub(crate) use map::{Entry, MapData, Order, buckets_for, buckets_for_copy, buckets_for_set};
 pub(crate) use other::{ArrayKind, ClassName, Comparator, ListKind, Other, Throwable};
-pub use value::{Text, Value};
+pub(crate) use value::Text;
+pub use value::Value;
 
 /// Bytes of text and objects a session may hold before it is stopped.
 pub(crate) const DEFAULT_MEMORY: usize = 512 << 20;

@@ -47,7 +47,6 @@ enum Shape {
 /// A method of the library.
 #[derive(Debug)]
 pub(crate) struct Method {
-    class: u16,
     name: &'static str,
     is_static: bool,
     variadic: bool,
@@ -86,7 +85,7 @@ impl Table {
         let arguments = (parameters.len() + usize::from(!is_static)) as u8;
         let returns = self.shape(returns);
         let at = self.methods.len() as u16;
-        self.methods.push(Method { class: of, name, is_static, variadic, parameters, returns, arguments, run });
+        self.methods.push(Method { name, is_static, variadic, parameters, returns, arguments, run });
         self.index.entry((of, name)).or_default().push(at);
     }
 

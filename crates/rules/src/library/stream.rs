@@ -190,8 +190,7 @@ fn sum(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
         Some(Value::Double(_) | Value::Float(_)) => Value::Double(all.iter().filter_map(|item| item.as_double()).sum()),
         Some(Value::Long(_)) => Value::Long(all.iter().filter_map(|item| item.as_long()).fold(0, i64::wrapping_add)),
         _ => Value::Integer(
-            all.iter().filter_map(|item| item.as_long()).fold(0, |sum, v| (sum as i32).wrapping_add(v as i32).into())
-                as i32,
+            all.iter().filter_map(|item| item.as_long()).fold(0, |sum: i32, v| sum.wrapping_add(v as i32)),
         ),
     })
 }

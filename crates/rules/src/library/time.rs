@@ -128,7 +128,6 @@ macro_rules! reads {
         $table.add($class, $signature, |m, a| {
             let value = $read(&m.heap, a[0]);
             let value = need(m, value)?;
-            #[expect(clippy::redundant_closure_call, reason = "the closure gives the value its type")]
             Ok(Value::Integer(i32::from(($field)(value))))
         });
     )*};

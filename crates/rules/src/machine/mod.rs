@@ -26,7 +26,7 @@ pub(crate) enum Throw {
 
 /// What a session may not exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub(crate) enum Limit {
     /// Loop turns and calls within one condition or consequence.
     Steps(u64),
     /// Memory of one session.

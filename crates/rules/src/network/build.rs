@@ -6,9 +6,9 @@ use super::declarations::{Access, Context, Declaration, Declarations, consequenc
 use super::expand::{branches, is_single_pattern};
 use super::pattern::{Analysed, analyse};
 use super::{
-    AccumulateNode, Alpha, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind, Mask, Network, Next, Node,
-    NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo, Salience, Segment, Sink,
-    Terminal, Total,
+    AccumulateNode, Alpha, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind, Mask, Network, Next,
+    Node, NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo, Salience, Segment,
+    Sink, Terminal, Total,
 };
 use crate::compile::{Compiled, Emitter, Environment, Purpose, names_in_expression, names_in_statements};
 use crate::heap::Value;
@@ -82,7 +82,6 @@ fn inherited<'f>(file: &'f File, rule: &'f Rule, depth: usize) -> Compiled<Vec<&
 
 impl<'b> Builder<'b> {
     fn rule(&mut self, index: u32, rule: &'b Rule) {
-        let errors = self.env.diagnostics.len();
         let info = self.attributes(rule).unwrap_or_else(|error| {
             self.env.report(error);
             RuleInfo::default()
@@ -100,8 +99,6 @@ impl<'b> Builder<'b> {
         });
         if let Err(error) = result {
             self.env.report(error);
-            // The consequence of a broken rule is still worth checking when its names can be known.
-            let _ = errors;
         }
     }
 
@@ -157,17 +154,14 @@ impl<'b> Builder<'b> {
             used: properties_used(branch),
             last: None,
         };
-        let info = &self.network.rules[index as usize];
-        if let Some(pattern) = is_single_pattern(branch).filter(|p| !info.lock_on_active && self.query_of(p).is_none())
-        {
+        if let Some(pattern) = is_single_pattern(branch).filter(|p| self.query_of(p).is_none()) {
             let analysed = analyse(self.env, &mut tip.declarations, pattern, 0, &tip.used)?;
             let alpha = self.alpha(&analysed, &tip)?;
-            let terminal = self.terminal(&tip, rule, &rule.consequence, None, true)?;
+            let terminal = self.terminal(&tip, rule, &rule.consequence, None)?;
             self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Terminal(terminal, analysed.mask)));
             return Ok(());
         }
-        let main = self.network.terminals.len() as u32;
-        // The main consequence is compiled last, but named ones of branches refer to its executor.
+        // The main consequence is compiled last; named ones of branches then take its executor.
         let mut arms = Vec::new();
         for condition in branch {
             self.condition(&mut tip, condition, rule, &mut arms)?;
@@ -175,8 +169,7 @@ impl<'b> Builder<'b> {
         if tip.node.is_none() {
             self.initial(&mut tip);
         }
-        let _ = main;
-        let terminal = self.terminal(&tip, rule, &rule.consequence, None, false)?;
+        let terminal = self.terminal(&tip, rule, &rule.consequence, None)?;
         for arm in arms {
             self.network.terminals[arm as usize].executor = terminal;
         }
@@ -197,14 +190,13 @@ impl<'b> Builder<'b> {
         rule: &Rule,
         statements: &[ast::Statement],
         executor: Option<u32>,
-        single_pattern: bool,
     ) -> Compiled<u32> {
         let salience = self.salience(tip, rule)?;
         let consequence = consequence(self.env, &tip.declarations, tip.name, statements, rule.span)?;
         let terminal = self.network.terminals.len() as u32;
         let executor = executor.unwrap_or(terminal);
         let rule = tip.rule;
-        self.network.terminals.push(Terminal { rule, path: None, executor, consequence, salience, single_pattern });
+        self.network.terminals.push(Terminal { rule, path: None, executor, consequence, salience });
         Ok(terminal)
     }
 
@@ -755,11 +747,13 @@ impl<'b> Builder<'b> {
                 "average" | "avg" => {
                     (FunctionKind::Average, Type::of(if decimal { class::BIG_DECIMAL } else { class::DOUBLE }))
                 }
+                "variance" => (FunctionKind::Variance, Type::of(class::DOUBLE)),
+                "standardDeviation" => (FunctionKind::Deviation, Type::of(class::DOUBLE)),
                 "collectList" => (FunctionKind::CollectList, Type::with(class::LIST, [ty.boxed()])),
                 "collectSet" => (FunctionKind::CollectSet, Type::with(class::SET, [ty.boxed()])),
                 other => {
                     return Err(Diagnostic::new(function.span, format!("unknown accumulate function `{other}`"))
-                        .with_hint("known: count, sum, min, max, average, collectList, collectSet"));
+                        .with_hint("known: count, sum, min, max, average, variance, standardDeviation, collectList, collectSet"));
                 }
             };
             functions.push(Function { kind, argument });
@@ -836,7 +830,7 @@ impl<'b> Builder<'b> {
             let Some(statements) = body(&branch.target) else {
                 return Err(missing(branch));
             };
-            let terminal = self.terminal(tip, rule, statements, None, false)?;
+            let terminal = self.terminal(tip, rule, statements, None)?;
             let mut side = tip.clone();
             self.end(&mut side, terminal);
             return Ok(());
@@ -859,7 +853,7 @@ impl<'b> Builder<'b> {
                 }
                 None => None,
             };
-            let terminal = self.terminal(tip, rule, statements, None, false)?;
+            let terminal = self.terminal(tip, rule, statements, None)?;
             arms.push(terminal);
             list.push(BranchArm { test, terminal, breaks: arm.breaks });
             at = arm.otherwise.as_deref();
@@ -1205,11 +1199,15 @@ fn rule_date(text: &str, span: Span) -> Compiled<i64> {
 
 /// The accumulate that a `collect` is.
 fn collect(pattern: &Pattern, span: Span) -> Accumulate {
-    let this = Expression { kind: E::This, span };
+    // A name that no rule file can spell, for patterns without one.
+    let mut pattern = pattern.clone();
+    let binding =
+        pattern.binding.get_or_insert_with(|| ast::Binding { name: "collected fact".to_owned(), unify: false, span });
+    let this = Expression { kind: E::Name(binding.name.clone()), span };
     let function =
         ast::AccumulateFunction { binding: None, name: "collectList".to_owned(), arguments: vec![this], span };
     Accumulate {
-        source: Condition::Pattern(Box::new(pattern.clone())),
+        source: Condition::Pattern(Box::new(pattern)),
         kind: AccumulateKind::Functions(vec![function]),
         constraints: Vec::new(),
         span,

@@ -82,9 +82,8 @@ pub(super) fn prepare<'e>(
     for name in used {
         if let Some(declaration) = context.declarations.get(name) {
             wanted.push((name, declaration));
-            if !places.contains_key(&declaration.slot) {
-                let register = emitter.register(span)?;
-                places.insert(declaration.slot, register);
+            if let std::collections::hash_map::Entry::Vacant(place) = places.entry(declaration.slot) {
+                place.insert(emitter.register(span)?);
                 slots.push(declaration.slot);
             }
         }

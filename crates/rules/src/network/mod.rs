@@ -29,10 +29,6 @@ impl Mask {
         self.0 &= !(1 << field.min(62));
     }
 
-    pub(crate) fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
     /// Whether a change concerns a pattern. A change of everything concerns even a pattern that looks at nothing.
     pub(crate) fn concerns(self, listened: Mask) -> bool {
         self == Self::ALL || self.0 & listened.0 != 0
@@ -206,6 +202,9 @@ pub(crate) enum FunctionKind {
     Minimum,
     Maximum,
     Average,
+    /// Of the population, as a running computation (Welford, 1962) gives it.
+    Variance,
+    Deviation,
     CollectList,
     CollectSet,
     /// Codes of init, action, reverse and result; the state is an array of `variables` values.
@@ -299,7 +298,6 @@ pub(crate) struct Terminal {
     pub(crate) executor: u32,
     pub(crate) consequence: Call,
     pub(crate) salience: Salience,
-    pub(crate) single_pattern: bool,
 }
 
 /// A rule's salience.

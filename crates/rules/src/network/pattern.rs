@@ -175,7 +175,7 @@ fn positional_tests(
         };
         let property = Expression { kind: E::Name(field.name.to_string()), span };
         match &argument.expression.kind {
-            E::Name(name) if declarations.get(name).is_none() && env.globals.get(name).is_none() => {
+            E::Name(name) if declarations.get(name).is_none() && !env.globals.contains_key(name) => {
                 all.push((Some(Binding { name: name.clone(), unify: true, span }), property));
             }
             _ => all.push((None, Emitter::equal_test(property, argument.expression.clone()))),

@@ -445,6 +445,8 @@ impl Session<'_> {
                 heap.new_other(Other::BigInteger(total.to_integer()))
             }
             (_, Running::Exact { total, .. }) => heap.new_other(Other::Decimal(total)),
+            (FunctionKind::Variance, _) => Value::Double(variance(&values)),
+            (FunctionKind::Deviation, _) => Value::Double(variance(&values).sqrt()),
             (FunctionKind::Minimum, _) => extreme(heap, &values, std::cmp::Ordering::Less),
             (FunctionKind::Maximum, _) => extreme(heap, &values, std::cmp::Ordering::Greater),
             (FunctionKind::CollectList, _) => heap.list_of(ListKind::ArrayList, values),
@@ -461,6 +463,18 @@ impl Session<'_> {
             _ => Value::Null,
         })
     }
+}
+
+/// The variance of a population; not a number where there is none.
+fn variance(values: &[Value]) -> f64 {
+    let (mut count, mut mean, mut sum) = (0.0, 0.0, 0.0);
+    for value in values.iter().filter_map(|value| value.as_double()) {
+        count += 1.0;
+        let difference = value - mean;
+        mean += difference / count;
+        sum += difference * (value - mean);
+    }
+    sum / count
 }
 
 /// The least or greatest of the values that are not null.

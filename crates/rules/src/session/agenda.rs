@@ -217,7 +217,7 @@ fn compare(items: &[Item], a: u32, b: u32) -> std::cmp::Ordering {
 fn sift_up(heap: &mut [u32], mut at: usize, compare: &dyn Fn(u32, u32) -> std::cmp::Ordering) {
     let item = heap[at];
     while at > 0 {
-        let parent = (at + 1) / 2 - 1;
+        let parent = (at - 1) / 2;
         if compare(item, heap[parent]).is_le() {
             break;
         }
@@ -252,7 +252,7 @@ fn remove_at(heap: &mut Vec<u32>, at: usize, compare: &dyn Fn(u32, u32) -> std::
         return;
     }
     heap[at] = last;
-    if at > 0 && compare(last, heap[(at + 1) / 2 - 1]).is_gt() {
+    if at > 0 && compare(last, heap[(at - 1) / 2]).is_gt() {
         sift_up(heap, at, compare);
     } else {
         sift_down(heap, at, compare);

@@ -132,10 +132,6 @@ impl Tuples {
         (self.live - 1) as TupleId
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.live
-    }
-
     pub(super) fn reset(&mut self) {
         const KEPT: usize = 1 << 16;
         self.items.truncate(KEPT);

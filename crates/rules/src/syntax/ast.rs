@@ -25,7 +25,6 @@ pub(crate) struct Import {
 pub(crate) struct Global {
     pub(crate) ty: TypeName,
     pub(crate) name: String,
-    pub(crate) span: Span,
 }
 
 /// A type as written: `java.util.Map<String, Object>[]`.

@@ -270,7 +270,7 @@ impl Parser {
     }
 
     fn inline_accumulate(&mut self) -> Parsed<InlineAccumulate> {
-        let mut part = |parser: &mut Self, name: &str| {
+        let part = |parser: &mut Self, name: &str| {
             if !parser.eat_word(name) {
                 return Err(parser.unexpected(&format!("`{name}(`")));
             }

@@ -38,7 +38,8 @@ pub(crate) fn parse(source: &str) -> (File, Vec<Diagnostic>) {
             if parser.at == at {
                 parser.advance();
             }
-            while !parser.at_end() && !(parser.begins_line() && STARTS.iter().any(|word| parser.is_word(word))) {
+            let starts_over = |parser: &Parser| parser.begins_line() && STARTS.iter().any(|word| parser.is_word(word));
+            while !parser.at_end() && !starts_over(&parser) {
                 parser.advance();
             }
         }
@@ -68,9 +69,9 @@ impl Parser {
             file.imports.push(self.import(start)?);
         } else if self.eat_word("global") {
             let ty = self.type_name()?;
-            let (name, span) = self.identifier("the name of the global")?;
+            let (name, _) = self.identifier("the name of the global")?;
             self.eat(";");
-            file.globals.push(Global { ty, name, span });
+            file.globals.push(Global { ty, name });
         } else if self.eat_word("function") {
             file.functions.push(self.function()?);
         } else if self.eat_word("declare") {
@@ -278,11 +279,8 @@ impl Parser {
         if self.eat_word("attributes") {
             self.eat(":");
         }
-        loop {
-            match self.attribute()? {
-                Some(attribute) => rule.attributes.push(attribute),
-                None => break,
-            }
+        while let Some(attribute) = self.attribute()? {
+            rule.attributes.push(attribute);
             self.eat(",");
         }
         if self.eat_word("when") {

@@ -275,7 +275,7 @@ impl Lexer<'_> {
                 crate::text::push_unit(text, unit as u16);
             }
             // Patterns such as "\d" are common in rule files although Java would not take them.
-            other if other >= 0x20 && other < 0x80 => {
+            other @ 0x20..0x80 => {
                 self.error(start, format!("illegal escape \\{}", other as char));
             }
             _ => self.error(start, "illegal escape"),

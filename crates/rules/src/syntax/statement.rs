@@ -22,7 +22,8 @@ impl Parser {
     /// Statements up to `end` or a further `then`.
     pub(super) fn consequence(&mut self) -> Parsed<Vec<Statement>> {
         let mut statements = Vec::new();
-        while !self.is_word("end") && !(self.is_word("then") && self.is_at(1, "[")) {
+        let ends = |parser: &Self| parser.is_word("end") || parser.is_word("then") && parser.is_at(1, "[");
+        while !ends(self) {
             if self.at_end() {
                 return Err(self.unexpected("`end`"));
             }
