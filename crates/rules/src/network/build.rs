@@ -295,11 +295,16 @@ impl<'b> Builder<'b> {
         true
     }
 
-    /// Source text of an expression without white space: equal texts are equal constraints.
+    /// An expression's structure as text, without positions: equal texts are equal constraints.
     fn text(&self, expression: &Expression) -> String {
-        let (start, end) = (expression.span.start as usize, expression.span.end as usize);
-        let text = self.source.get(start..end).unwrap_or_default();
-        text.chars().filter(|c| !c.is_whitespace()).collect()
+        let whole = format!("{:?}", expression.kind);
+        let mut text = String::with_capacity(whole.len() / 2);
+        let mut rest = whole.as_str();
+        while let Some(at) = rest.find("Span {") {
+            text += &rest[..at];
+            rest = rest[at..].find('}').map_or("", |end| &rest[at + end + 1..]);
+        }
+        text + rest
     }
 
     fn texts(&self, tip: &Tip<'_>, expressions: &[Expression]) -> String {
