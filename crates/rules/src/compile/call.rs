@@ -294,7 +294,14 @@ impl Emitter<'_> {
         to: Register,
         span: Span,
     ) -> Compiled<Type> {
-        let (on, ty) = self.operand(receiver)?;
+        let (on, ty) = match arguments.iter().any(super::names::assigns) {
+            true => {
+                let copy = self.register(receiver.span)?;
+                let ty = self.value(receiver, copy)?;
+                (copy, ty)
+            }
+            false => self.operand(receiver)?,
+        };
         if ty.is_primitive() {
             if self.purpose == Purpose::Function {
                 return Err(Diagnostic::new(span, format!("{} has no methods", self.env.show(&ty))));
@@ -362,14 +369,12 @@ impl Emitter<'_> {
             }
             ("equals", 1) => (Intrinsic::Equals, Type::Boolean),
             ("get", 1) if is(self, class::LIST) => {
-                let second = self.register(span)?;
-                self.typed(&arguments[0], &Type::Int, second)?;
+                let second = self.int_operand(&arguments[0])?;
                 self.emit(Op::Intrinsic { which: Intrinsic::ListGet, to, first: on, second }, span);
                 return Ok(Some(ty.argument(0)));
             }
             ("charAt", 1) if of == class::STRING => {
-                let second = self.register(span)?;
-                self.typed(&arguments[0], &Type::Int, second)?;
+                let second = self.int_operand(&arguments[0])?;
                 self.emit(Op::Intrinsic { which: Intrinsic::CharAt, to, first: on, second }, span);
                 return Ok(Some(Type::Char));
             }
@@ -383,15 +388,28 @@ impl Emitter<'_> {
             _ => return Ok(None),
         };
         let second = match arguments.first() {
+            // Boxing is no operation here: any value will do, but there must be one.
             Some(argument) => {
-                let register = self.register(span)?;
-                self.typed(argument, &Type::object(), register)?;
+                let (register, ty) = self.operand(argument)?;
+                if ty == Type::Void {
+                    return Err(Diagnostic::new(argument.span, "this call returns nothing"));
+                }
                 register
             }
             None => on,
         };
         self.emit(Op::Intrinsic { which, to, first: on, second }, span);
         Ok(Some(result))
+    }
+
+    /// An int argument: a variable's own register where it is one.
+    fn int_operand(&mut self, argument: &Expression) -> Compiled<Register> {
+        if self.type_of(argument)? == Type::Int {
+            return Ok(self.operand(argument)?.0);
+        }
+        let register = self.register(argument.span)?;
+        self.typed(argument, &Type::Int, register)?;
+        Ok(register)
     }
 
     /// The field that a getter or setter of a declared type is for, and whether it sets.

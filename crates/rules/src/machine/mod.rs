@@ -208,6 +208,7 @@ impl<'p> Machine<'p> {
     }
 
     /// An exception of a class, with a message or without.
+    #[cold]
     pub(crate) fn exception(&mut self, class: u16, message: Option<&str>) -> Throw {
         let message = match message {
             Some(text) => self.heap.new_string(text.as_bytes()),
@@ -217,6 +218,7 @@ impl<'p> Machine<'p> {
         Throw::Exception(self.heap.new_other(Other::Throwable(throwable)))
     }
 
+    #[cold]
     pub(crate) fn null_pointer(&mut self, what: &str) -> Throw {
         self.exception(class::NULL_POINTER, Some(what))
     }
@@ -261,6 +263,7 @@ impl<'p> Machine<'p> {
         self.heap.find_constant(map, key, &mut self.hints[hint]).unwrap_or(Value::Null)
     }
 
+    #[cold]
     fn class_cast(&mut self, value: Value, class: u16) -> Throw {
         let from = self.heap.class_name(value).full;
         let to = self.program.classes[class as usize].name.clone();
@@ -372,19 +375,6 @@ impl<'p> Machine<'p> {
                         }
                     }
                 }
-                Op::Long { operator, to, left, right } => {
-                    if let (Value::Long(a), Some(b)) = (get!(left), get!(right).as_long()) {
-                        match numbers::long(operator, a, b) {
-                            Some(value) => set!(to, Value::Long(value)),
-                            None => attempt!(Err(self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero")))),
-                        }
-                    }
-                }
-                Op::Float { operator, to, left, right } => {
-                    if let (Value::Float(a), Value::Float(b)) = (get!(left), get!(right)) {
-                        set!(to, Value::Float(numbers::float(operator, a, b)));
-                    }
-                }
                 Op::Double { operator, to, left, right } => {
                     if let (Value::Double(a), Value::Double(b)) = (get!(left), get!(right)) {
                         set!(to, Value::Double(numbers::double(operator, a, b)));
@@ -395,8 +385,6 @@ impl<'p> Machine<'p> {
                         set!(to, Value::Integer(value.wrapping_add(by.into())));
                     }
                 }
-                Op::Negate { to, from } => set!(to, numbers::negate(get!(from))),
-                Op::Complement { to, from } => set!(to, numbers::complement(get!(from))),
                 Op::Convert { to, from, target } => {
                     let value = get!(from);
                     match convert(value, target) {
@@ -412,9 +400,6 @@ impl<'p> Machine<'p> {
                     if !value.is_null() && !self.is_instance(value, class) {
                         attempt!(Err(self.class_cast(value, class)));
                     }
-                }
-                Op::Same { to, left, right } => {
-                    set!(to, Value::Boolean(get!(left).same_reference(get!(right))))
                 }
                 Op::MapGet { to, map, key, hint } => {
                     let Value::Map(index) = get!(map) else {
@@ -455,10 +440,6 @@ impl<'p> Machine<'p> {
                         },
                     }
                 }
-                Op::MapPut { map, key, from, to } => {
-                    let result = self.map_put(get!(map), get!(key), get!(from));
-                    set!(to, attempt!(result));
-                }
                 Op::Intrinsic { which, to, first, second } => {
                     // The common cases in place: through memory a result would be written and read in
                     // different widths.
@@ -489,17 +470,6 @@ impl<'p> Machine<'p> {
                         }
                     }
                 }
-                Op::Native { to, first, method } => {
-                    let method = program.methods[usize::from(method)];
-                    let mut arguments = [Value::Null; 6];
-                    let count = usize::from(method.arguments);
-                    let start = base + usize::from(first);
-                    for (index, argument) in arguments[..count].iter_mut().enumerate() {
-                        *argument = self.stack.get(start + index);
-                    }
-                    let result = (method.run)(self, &arguments[..count]);
-                    set!(to, attempt!(result));
-                }
                 Op::Call { to, first, function } => {
                     let callee = &program.codes[usize::from(function)];
                     let start = base + usize::from(first);
@@ -507,12 +477,6 @@ impl<'p> Machine<'p> {
                     attempt!(self.reserve(start, callee));
                     let result = self.enter(callee, start);
                     set!(to, attempt!(result));
-                }
-                Op::Lambda { to, first, count, function } => {
-                    let start = base + usize::from(first);
-                    let captured = self.stack.range(start, usize::from(count)).collect();
-                    let lambda = Other::Lambda { code: function.into(), captured };
-                    set!(to, self.heap.new_other(lambda));
                 }
                 Op::Return { from } => return Ok(get!(from)),
                 Op::Throw { from } => {
@@ -522,61 +486,16 @@ impl<'p> Machine<'p> {
                         _ => Throw::Exception(value),
                     }));
                 }
-                Op::Concat { to, first, count } => {
-                    let start = base + usize::from(first);
-                    let stack = &self.stack;
-                    let text = self.heap.build(|writer| {
-                        for value in stack.range(start, usize::from(count)) {
-                            writer.push_value(value);
-                        }
-                    });
-                    if self.heap.is_full() {
-                        attempt!(Err(Throw::Limit(Limit::Memory)));
-                    }
-                    set!(to, text);
-                }
                 Op::GetField { to, of, field } => match get!(of) {
                     Value::Instance(instance) => {
                         set!(to, self.heap.instance(instance).fields[usize::from(field)])
                     }
                     _ => attempt!(Err(self.null_pointer("cannot read a field of null"))),
                 },
-                Op::SetField { of, field, from } => match get!(of) {
-                    Value::Instance(instance) => {
-                        let value = get!(from);
-                        self.heap.instance_mut(instance).fields[usize::from(field)] = value;
-                    }
-                    _ => attempt!(Err(self.null_pointer("cannot write a field of null"))),
-                },
-                Op::New { to, first, class } => {
-                    let count = program.classes[usize::from(class)].fields.len();
-                    let start = base + usize::from(first);
-                    let fields: Vec<Value> = self.stack.range(start, count).collect();
-                    let instance = self.heap.new_instance(class, &fields);
-                    set!(to, instance);
-                }
-                Op::NewArray { to, first, count, kind } => {
-                    let start = base + usize::from(first);
-                    let items = self.stack.range(start, usize::from(count));
-                    let array = self.heap.new_array(numbers::array_kind(kind), items);
-                    set!(to, array);
-                }
-                Op::NewArraySized { to, first, count, kind } => {
-                    let start = base + usize::from(first);
-                    let sizes: Vec<Value> = self.stack.range(start, usize::from(count)).collect();
-                    let array = self.array_sized(&sizes, kind);
-                    set!(to, attempt!(array));
-                }
                 Op::ArrayGet { to, of, at: index } => {
                     let place = self.array_place(get!(of), get!(index));
                     let (list, index) = attempt!(place);
                     set!(to, self.heap.list(list).items[index]);
-                }
-                Op::ArraySet { of, at: index, from } => {
-                    let place = self.array_place(get!(of), get!(index));
-                    let (list, index) = attempt!(place);
-                    let value = get!(from);
-                    self.heap.list_mut(list).items[index] = value;
                 }
                 Op::ArrayLength { to, of } => match get!(of) {
                     Value::Array(list) => {
@@ -584,40 +503,152 @@ impl<'p> Machine<'p> {
                     }
                     _ => attempt!(Err(self.null_pointer("cannot read the length of a null array"))),
                 },
-                Op::Relate { relation, to, left, right } => {
-                    let result = self.relate(relation, get!(left), get!(right));
-                    set!(to, Value::Boolean(attempt!(result)));
-                }
                 Op::NotNull { on } => {
                     if get!(on).is_null() {
                         attempt!(Err(self.null_pointer("cannot call a method of null")));
                     }
                 }
-                Op::Insert { from, logical } => {
-                    let fact = get!(from);
-                    if fact.is_null() {
-                        attempt!(Err(self.null_pointer("cannot insert null")));
-                    }
-                    self.actions.push(Action::Insert { fact, logical });
-                }
-                Op::Update { fact, mask } => {
-                    let fact = get!(fact);
-                    self.actions.push(Action::Update { fact, mask });
-                }
-                Op::Delete { fact } => {
-                    let fact = get!(fact);
-                    self.actions.push(Action::Delete { fact });
-                }
-                Op::Halt => self.actions.push(Action::Halt),
-                Op::Focus { from } => {
-                    let group = get!(from);
-                    self.actions.push(Action::Focus(group));
-                }
+                other => attempt!(self.slow(other, base)),
             }
             pc += 1;
         }
     }
 
+    /// Operations that are rare or do much: apart from the loop, so that its own stay small.
+    #[inline(never)]
+    fn slow(&mut self, op: Op, base: usize) -> Outcome<()> {
+        let program = self.program;
+        macro_rules! get {
+            ($register:expr) => {
+                self.stack.get(base + usize::from($register))
+            };
+        }
+        macro_rules! set {
+            ($register:expr, $value:expr) => {{
+                let value = $value;
+                self.stack.set(base + usize::from($register), value);
+            }};
+        }
+        macro_rules! attempt {
+            ($result:expr) => {
+                $result?
+            };
+        }
+        match op {
+            Op::Long { operator, to, left, right } => {
+                if let (Value::Long(a), Some(b)) = (get!(left), get!(right).as_long()) {
+                    match numbers::long(operator, a, b) {
+                        Some(value) => set!(to, Value::Long(value)),
+                        None => attempt!(Err(self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero")))),
+                    }
+                }
+            }
+            Op::Float { operator, to, left, right } => {
+                if let (Value::Float(a), Value::Float(b)) = (get!(left), get!(right)) {
+                    set!(to, Value::Float(numbers::float(operator, a, b)));
+                }
+            }
+            Op::Negate { to, from } => set!(to, numbers::negate(get!(from))),
+            Op::Complement { to, from } => set!(to, numbers::complement(get!(from))),
+            Op::Same { to, left, right } => {
+                set!(to, Value::Boolean(get!(left).same_reference(get!(right))))
+            }
+            Op::MapPut { map, key, from, to } => {
+                let result = self.map_put(get!(map), get!(key), get!(from));
+                set!(to, attempt!(result));
+            }
+            Op::Native { to, first, method } => {
+                let method = program.methods[usize::from(method)];
+                let mut arguments = [Value::Null; 6];
+                let count = usize::from(method.arguments);
+                let start = base + usize::from(first);
+                for (index, argument) in arguments[..count].iter_mut().enumerate() {
+                    *argument = self.stack.get(start + index);
+                }
+                let result = (method.run)(self, &arguments[..count]);
+                set!(to, attempt!(result));
+            }
+            Op::Lambda { to, first, count, function } => {
+                let start = base + usize::from(first);
+                let captured = self.stack.range(start, usize::from(count)).collect();
+                let lambda = Other::Lambda { code: function.into(), captured };
+                set!(to, self.heap.new_other(lambda));
+            }
+            Op::Concat { to, first, count } => {
+                let start = base + usize::from(first);
+                let stack = &self.stack;
+                let text = self.heap.build(|writer| {
+                    for value in stack.range(start, usize::from(count)) {
+                        writer.push_value(value);
+                    }
+                });
+                if self.heap.is_full() {
+                    attempt!(Err(Throw::Limit(Limit::Memory)));
+                }
+                set!(to, text);
+            }
+            Op::SetField { of, field, from } => match get!(of) {
+                Value::Instance(instance) => {
+                    let value = get!(from);
+                    self.heap.instance_mut(instance).fields[usize::from(field)] = value;
+                }
+                _ => attempt!(Err(self.null_pointer("cannot write a field of null"))),
+            },
+            Op::New { to, first, class } => {
+                let count = program.classes[usize::from(class)].fields.len();
+                let start = base + usize::from(first);
+                let fields: Vec<Value> = self.stack.range(start, count).collect();
+                let instance = self.heap.new_instance(class, &fields);
+                set!(to, instance);
+            }
+            Op::NewArray { to, first, count, kind } => {
+                let start = base + usize::from(first);
+                let items = self.stack.range(start, usize::from(count));
+                let array = self.heap.new_array(numbers::array_kind(kind), items);
+                set!(to, array);
+            }
+            Op::NewArraySized { to, first, count, kind } => {
+                let start = base + usize::from(first);
+                let sizes: Vec<Value> = self.stack.range(start, usize::from(count)).collect();
+                let array = self.array_sized(&sizes, kind);
+                set!(to, attempt!(array));
+            }
+            Op::ArraySet { of, at: index, from } => {
+                let place = self.array_place(get!(of), get!(index));
+                let (list, index) = attempt!(place);
+                let value = get!(from);
+                self.heap.list_mut(list).items[index] = value;
+            }
+            Op::Relate { relation, to, left, right } => {
+                let result = self.relate(relation, get!(left), get!(right));
+                set!(to, Value::Boolean(attempt!(result)));
+            }
+            Op::Insert { from, logical } => {
+                let fact = get!(from);
+                if fact.is_null() {
+                    attempt!(Err(self.null_pointer("cannot insert null")));
+                }
+                self.actions.push(Action::Insert { fact, logical });
+            }
+            Op::Update { fact, mask } => {
+                let fact = get!(fact);
+                self.actions.push(Action::Update { fact, mask });
+            }
+            Op::Delete { fact } => {
+                let fact = get!(fact);
+                self.actions.push(Action::Delete { fact });
+            }
+            Op::Halt => self.actions.push(Action::Halt),
+            Op::Focus { from } => {
+                let group = get!(from);
+                self.actions.push(Action::Focus(group));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
     fn map_put(&mut self, map: Value, key: Value, value: Value) -> Outcome<Value> {
         let Value::Map(map) = map else {
             return Err(self.null_pointer("cannot put into null"));
@@ -665,6 +696,7 @@ impl<'p> Machine<'p> {
         Ok(self.heap.new_array(kind, items))
     }
 
+    #[inline(never)]
     fn intrinsic(&mut self, which: Intrinsic, first: Value, second: Value) -> Outcome<Value> {
         Ok(match (which, first, second) {
             (Intrinsic::Size, Value::List(list), _) => Value::Integer(self.heap.list(list).items.len() as i32),
