@@ -63,10 +63,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     super::evaluate::write(&card, Some(&out.join("scorecard.json")), Some(&out.join("report.html")))?;
     streams::print(&table::render(&card))?;
     let folder = out.display();
+    let program = std::env::args().next().unwrap_or_else(|| "probity".to_owned());
     streams::print(&format!(
-        "\nThe report is {folder}/report.html. Now change a threshold in {folder}/transactions.drl and see what it does:\n\
-         \n  probity decide transactions --with rules={folder}/transactions.drl {folder}/test.jsonl > mine.jsonl\n\
-         \x20 probity evaluate transactions --truth {folder}/test.jsonl --decisions mine.jsonl\n"
+        "\nThe truth here is what these very rules said, so they are right throughout; a model or another rule file is not.\n\
+         The report is {folder}/report.html. Now change a threshold in {folder}/transactions.drl and see what it does:\n\
+         \n  {program} decide transactions --with rules={folder}/transactions.drl {folder}/test.jsonl > mine.jsonl\n\
+         \x20 {program} evaluate transactions --truth {folder}/test.jsonl --decisions mine.jsonl\n"
     ))?;
     Ok(Status::Done)
 }

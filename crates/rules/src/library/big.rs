@@ -143,6 +143,12 @@ fn register_integer(table: &mut Table) {
             if modulus { |m, a| divide_integers(m, a, true) } else { |m, a| divide_integers(m, a, false) };
         table.add(c, signature, run);
     }
+    table.add(c, "BigInteger remainder(BigInteger)", |m, a| {
+        if integer(m, a[1])?.is_zero() {
+            return Err(m.exception(class::ARITHMETIC_EXCEPTION, Some("BigInteger divide by zero")));
+        }
+        integers(m, a, |x, y| x % y)
+    });
     table.add(c, "BigInteger negate()", |m, a| integers(m, &[a[0], a[0]], |x, _| -x));
     table.add(c, "BigInteger abs()", |m, a| integers(m, &[a[0], a[0]], |x, _| x.abs()));
     table.add(c, "BigInteger pow(int)", |m, a| {

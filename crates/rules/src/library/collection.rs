@@ -82,6 +82,18 @@ fn register_list(table: &mut Table) {
         data.changes += 1;
         Ok(Value::Null)
     });
+    table.add(c, "boolean addAll(int, Collection)", |m, a| {
+        let list = open_list(m, a[0])?;
+        let (at, all, length) = (int(a[1]), items(m, a[2])?, m.heap.list(list).items.len());
+        if at < 0 || at as usize > length {
+            return Err(m.exception(class::INDEX_OUT_OF_BOUNDS, Some(&format!("Index: {at}, Size: {length}"))));
+        }
+        let changed = !all.is_empty();
+        let data = m.heap.list_mut(list);
+        data.items.splice(at as usize..at as usize, all);
+        data.changes += 1;
+        Ok(Value::Boolean(changed))
+    });
     table.add(c, "T0 remove(int)", |m, a| {
         let list = open_list(m, a[0])?;
         let (_, at) = place(m, a[0], a[1])?;
@@ -261,6 +273,22 @@ fn register_statics(table: &mut Table) {
     let c = class::COLLECTIONS;
     table.add(c, "static void sort(List)", |m, a| sort(m, a[0], Value::Null));
     table.add(c, "static void sort(List, Comparator)", |m, a| sort(m, a[0], a[1]));
+    table.add(c, "static void swap(List, int, int)", |m, a| {
+        let ((list, first), (_, second)) = (place(m, a[0], a[1])?, place(m, a[0], a[2])?);
+        m.heap.list_mut(list).items.swap(first, second);
+        Ok(Value::Null)
+    });
+    table.add(c, "static List<A0> nCopies(int, Object)", |m, a| {
+        let count = int(a[0]).clamp(0, 1_000_000) as usize;
+        Ok(m.frozen_list(std::iter::repeat_n(a[1], count)))
+    });
+    table.add(c, "static boolean addAll(Collection, Object...)", |m, a| {
+        let mut changed = false;
+        for item in items(m, a[1])? {
+            changed |= matches!(add(m, a[0], item)?, Value::Boolean(true));
+        }
+        Ok(Value::Boolean(changed))
+    });
     table.add(c, "static void reverse(List)", |m, a| {
         let list = open_list(m, a[0])?;
         m.heap.list_mut(list).items.reverse();

@@ -88,6 +88,14 @@ fn register_functions(table: &mut Table) {
         }
         Ok(Value::Null)
     });
+    table.add(c, "void replaceAll(Function<T0,T1>)", |m, a| {
+        let map = open(m, a[0])?;
+        for entry in m.heap.iterate(map) {
+            let value = m.call(a[1], &[entry.key, entry.value])?;
+            m.heap.map_put(map, entry.key, value);
+        }
+        Ok(Value::Null)
+    });
     table.add(c, "T1 computeIfAbsent(Object, Function<T0>)", |m, a| {
         let map = open(m, a[0])?;
         if let Some(held) = m.heap.map_get(map, a[1]).filter(|held| !held.is_null()) {

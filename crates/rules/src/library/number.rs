@@ -395,6 +395,9 @@ fn register_math(table: &mut Table) {
         Ok(Value::Double(double(a[0]).atan2(double(a[1]))))
     });
     table.add(class::MATH, "static double toRadians(double)", |_, a| Ok(Value::Double(double(a[0]).to_radians())));
+    table.add(class::MATH, "static double toDegrees(double)", |_, a| Ok(Value::Double(double(a[0]).to_degrees())));
+    table.add(class::MATH, "static int negateExact(int)", |m, a| exact(m, -i64::from(int(a[0]))));
+    table.add(class::MATH, "static int incrementExact(int)", |m, a| exact(m, i64::from(int(a[0])) + 1));
     table.add(class::MATH, "static double signum(double)", |_, a| {
         let value = double(a[0]);
         Ok(Value::Double(if value == 0.0 || value.is_nan() { value } else { value.signum() }))

@@ -54,6 +54,10 @@ pub(super) fn register(table: &mut Table) {
     table.add(class::OBJECTS, "static A0 requireNonNull(Object)", |m, a| {
         if a[0].is_null() { Err(m.exception(class::NULL_POINTER, None)) } else { Ok(a[0]) }
     });
+    table.add(class::OBJECTS, "static A0 requireNonNull(Object, String)", |m, a| {
+        let message = m.heap.to_text(a[1]);
+        if a[0].is_null() { Err(m.exception(class::NULL_POINTER, Some(&message))) } else { Ok(a[0]) }
+    });
     table.add(class::OBJECTS, "static A0 requireNonNullElse(Object, Object)", |_, a| {
         Ok(if a[0].is_null() { a[1] } else { a[0] })
     });

@@ -184,6 +184,7 @@ fn register_date(table: &mut Table) {
     });
     shifts!(table, c, ["Days", "Weeks", "Months", "Years"]);
     table.add(c, "Period until(LocalDate)", |m, a| between(m, a[0], a[1]));
+    table.add(c, "long until(Object, ChronoUnit)", |m, a| units_between(m, a[2], a[0], a[1]));
 }
 
 fn register_date_time(table: &mut Table) {
@@ -355,26 +356,7 @@ fn register_others(table: &mut Table) {
     table.add(class::PERIOD, "int getYears()", |m, a| Ok(Value::Integer(period(m, a[0]).0)));
     table.add(class::PERIOD, "int getMonths()", |m, a| Ok(Value::Integer(period(m, a[0]).1)));
     table.add(class::PERIOD, "int getDays()", |m, a| Ok(Value::Integer(period(m, a[0]).2)));
-    table.add(class::CHRONO_UNIT, "long between(Object, Object)", |m, a| {
-        let unit = unit_name(m, a[0]).unwrap_or_default();
-        let (from, to) = (moment(m, a[1])?, moment(m, a[2])?);
-        let whole = from.duration_until(to).as_secs();
-        let months = || {
-            let span = from.until((jiff::Unit::Month, to)).unwrap_or_default();
-            i64::from(span.get_months())
-        };
-        Ok(Value::Long(match unit.as_str() {
-            "YEARS" => months() / 12,
-            "MONTHS" => months(),
-            "WEEKS" => whole / 604_800,
-            "DAYS" => whole / 86_400,
-            "HOURS" => whole / 3_600,
-            "MINUTES" => whole / 60,
-            "SECONDS" => whole,
-            "MILLIS" => from.duration_until(to).as_millis() as i64,
-            _ => from.duration_until(to).as_nanos() as i64,
-        }))
-    });
+    table.add(class::CHRONO_UNIT, "long between(Object, Object)", |m, a| units_between(m, a[0], a[1], a[2]));
     let c = class::DATE;
     table.add(c, "static Date new()", |m, _| {
         let milliseconds = jiff::Timestamp::now().as_millisecond();
@@ -427,6 +409,25 @@ fn register_others(table: &mut Table) {
         };
         table.add(class::FORMATTER, signature, run);
     }
+}
+
+/// `unit.between(from, to)`: whole units, towards zero.
+fn units_between(machine: &mut Machine<'_>, unit: Value, from: Value, to: Value) -> Outcome<Value> {
+    let unit = unit_name(machine, unit).unwrap_or_default();
+    let (from, to) = (moment(machine, from)?, moment(machine, to)?);
+    let duration = from.duration_until(to);
+    let months = || i64::from(from.until((jiff::Unit::Month, to)).unwrap_or_default().get_months());
+    Ok(Value::Long(match unit.as_str() {
+        "YEARS" => months() / 12,
+        "MONTHS" => months(),
+        "WEEKS" => duration.as_secs() / 604_800,
+        "DAYS" => duration.as_secs() / 86_400,
+        "HOURS" => duration.as_secs() / 3_600,
+        "MINUTES" => duration.as_secs() / 60,
+        "SECONDS" => duration.as_secs(),
+        "MILLIS" => duration.as_millis() as i64,
+        _ => duration.as_nanos() as i64,
+    }))
 }
 
 fn moment(machine: &mut Machine<'_>, value: Value) -> Outcome<DateTime> {
