@@ -667,7 +667,7 @@ pub(crate) fn default_value(ty: &Type) -> Value {
     }
 }
 
-fn constant_int(expression: &Expression) -> Option<i32> {
+pub(super) fn constant_int(expression: &Expression) -> Option<i32> {
     use crate::syntax::ast::UnaryOperator;
     match &expression.kind {
         E::Literal(Literal::Integer(value)) => Some(*value),

@@ -401,7 +401,14 @@ impl Emitter<'_> {
         let (otherwise, end) = (self.label(), self.label());
         let yes_type = self.type_of(yes)?;
         let no_type = self.type_of(no)?;
-        let ty = join(self, &yes_type, &no_type);
+        let constant =
+            |side: &Expression| super::expression::constant_int(side).is_some_and(|v| u16::try_from(v).is_ok());
+        // A whole constant that fits takes the other side's type when that is char.
+        let ty = match (&yes_type, &no_type) {
+            (Type::Char, Type::Int) if constant(no) => Type::Char,
+            (Type::Int, Type::Char) if constant(yes) => Type::Char,
+            _ => join(self, &yes_type, &no_type),
+        };
         self.branch(test, false, otherwise)?;
         let known = self.known_calls.clone();
         self.branch_value(yes, &ty, to)?;

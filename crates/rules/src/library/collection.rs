@@ -266,6 +266,39 @@ fn register_statics(table: &mut Table) {
             Ok(m.heap.new_other(Other::Stream(all.into())))
         });
     }
+    for signature in [
+        "static int[] copyOf(int[], int)",
+        "static long[] copyOf(long[], int)",
+        "static double[] copyOf(double[], int)",
+        "static A0[] copyOf(Object[], int)",
+    ] {
+        table.add(c, signature, |m, a| {
+            let mut all = items(m, a[0])?;
+            let filler = match all.first() {
+                Some(Value::Integer(_)) => Value::Integer(0),
+                Some(Value::Long(_)) => Value::Long(0),
+                Some(Value::Double(_)) => Value::Double(0.0),
+                _ => Value::Null,
+            };
+            all.resize(int(a[1]).clamp(0, 10_000_000) as usize, filler);
+            let Value::Array(list) = a[0] else { return Err(m.null_pointer("the array is null")) };
+            let kind = m.heap.list(list).kind;
+            Ok(m.heap.new_array(kind, all))
+        });
+    }
+    for signature in [
+        "static void fill(int[], int)",
+        "static void fill(long[], long)",
+        "static void fill(double[], double)",
+        "static void fill(boolean[], boolean)",
+        "static void fill(Object[], Object)",
+    ] {
+        table.add(c, signature, |m, a| {
+            let Value::Array(list) = a[0] else { return Err(m.null_pointer("the array is null")) };
+            m.heap.list_mut(list).items.fill(a[1]);
+            Ok(Value::Null)
+        });
+    }
     table.add(c, "static boolean equals(Object[], Object[])", |m, a| {
         let (x, y) = (items(m, a[0])?, items(m, a[1])?);
         Ok(Value::Boolean(x.len() == y.len() && x.iter().zip(&y).all(|(p, q)| m.heap.equal(*p, *q))))

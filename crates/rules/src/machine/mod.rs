@@ -267,7 +267,12 @@ impl<'p> Machine<'p> {
     fn class_cast(&mut self, value: Value, class: u16) -> Throw {
         let from = self.heap.class_name(value).full;
         let to = self.program.classes[class as usize].name.clone();
-        self.exception(class::CLASS_CAST, Some(&format!("class {from} cannot be cast to class {to}")))
+        let mut message = format!("class {from} cannot be cast to class {to}");
+        let declared = |class: u16| self.program.classes[usize::from(class)].is_declared;
+        if !declared(self.heap.class_of(value)) && !declared(class) {
+            message += &format!(" ({from} and {to} are in module java.base of loader 'bootstrap')");
+        }
+        self.exception(class::CLASS_CAST, Some(&message))
     }
 
     /// Whether a value that is not null is an instance of a class.

@@ -155,28 +155,24 @@ impl Session<'_> {
         r: TupleId,
         changed: &mut Vec<TupleId>,
     ) -> Outcome<()> {
-        for l in std::mem::take(&mut self.tuples[r].matches) {
-            self.forget(accumulate, l, r)?;
-            self.touch(l, changed);
-        }
-        let lefts = match accumulate.right {
-            Right::Facts => self.nodes[node as usize].left.clone(),
-            Right::Subnetwork => vec![self.group_start(node, r)],
-        };
+        let group = accumulate.right == Right::Subnetwork;
+        let lefts = if group { vec![self.group_start(node, r)] } else { self.nodes[node as usize].left.clone() };
         for l in lefts {
-            if self.tuples[l].staged != Staged::Update
-                && self.tuples[l].in_memory
-                && self.group_fits(accumulate, l, r)?
-            {
+            let held = self.tuples[r].matches.contains(&l);
+            if held {
+                self.forget(accumulate, l, r)?;
+                remove(&mut self.tuples[r].matches, l);
+            }
+            let open = self.tuples[l].staged != Staged::Update && self.tuples[l].in_memory;
+            let fits = open && (group || self.fits(accumulate, l, r)?);
+            if fits {
                 self.remember(accumulate, l, r)?;
+            }
+            if held || fits {
                 self.touch(l, changed);
             }
         }
         Ok(())
-    }
-
-    fn group_fits(&mut self, accumulate: &AccumulateNode, l: TupleId, r: TupleId) -> Outcome<bool> {
-        if accumulate.right == Right::Subnetwork { Ok(true) } else { self.fits(accumulate, l, r) }
     }
 
     fn accumulate_left_update(&mut self, node: NodeId, accumulate: &AccumulateNode, l: TupleId) -> Outcome<()> {
