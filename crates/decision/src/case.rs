@@ -27,10 +27,15 @@ pub enum CaseError {
 
 #[derive(Deserialize)]
 struct Envelope<'l> {
-    #[serde(borrow, default)]
-    case_id: Option<Cow<'l, str>>,
-    #[serde(borrow, default)]
+    #[serde(default)]
+    case_id: Option<serde_json::Value>,
+    #[serde(borrow, default, deserialize_with = "present")]
     facts: Option<&'l RawValue>,
+}
+
+/// `null` is present too: facts that are null are not the same as a line that is all facts.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'l> Case<'l> {
@@ -40,10 +45,18 @@ impl<'l> Case<'l> {
     /// When the line is not UTF-8 or not a JSON object.
     pub fn read(line: &'l [u8], number: u64) -> Result<Self, CaseError> {
         let text = std::str::from_utf8(line).map_err(|error| CaseError::NotUtf8(error.valid_up_to()))?;
+        // A struct may also be read from an array, in the order of its fields; a case may not.
+        if text.trim_start().starts_with('[') {
+            return Err(CaseError::NotJson("it is an array".to_owned()));
+        }
         let envelope: Envelope<'l> =
             serde_json::from_str(text).map_err(|error| CaseError::NotJson(error.to_string()))?;
         let facts = envelope.facts.map_or(text, RawValue::get);
-        let case_id = envelope.case_id.unwrap_or_else(|| Cow::Owned(number.to_string()));
+        let case_id = match envelope.case_id {
+            None | Some(serde_json::Value::Null) => Cow::Owned(number.to_string()),
+            Some(serde_json::Value::String(name)) => Cow::Owned(name),
+            Some(other) => Cow::Owned(other.to_string()),
+        };
         Ok(Self { case_id, facts })
     }
 }
@@ -58,6 +71,8 @@ mod tests {
         assert_eq!((&*whole.case_id, whole.facts), ("c1", r#"{"a":1}"#));
         let bare = Case::read(br#"{"a":1}"#, 7).expect("a case");
         assert_eq!((&*bare.case_id, bare.facts), ("7", r#"{"a":1}"#));
+        let empty = Case::read(br#"{"case_id":12,"facts":null}"#, 7).expect("a case");
+        assert_eq!((&*empty.case_id, empty.facts), ("12", "null"));
     }
 
     #[test]

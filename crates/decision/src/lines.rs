@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::{Case, Decider, DecisionLine, Desk};
@@ -55,7 +56,14 @@ struct Chunk {
 }
 
 impl Chunk {
-    fn answer(&self, worker: &mut dyn Answer, out: &mut Vec<u8>) -> u64 {
+    /// Answers each line. A fault of ours stays on its line: the worker, whose state it may have spoilt, is
+    /// replaced.
+    fn answer<'s>(
+        &self,
+        worker: &mut Box<dyn Answer + 's>,
+        make: &dyn Fn() -> Box<dyn Answer + 's>,
+        out: &mut Vec<u8>,
+    ) -> u64 {
         let mut failed = 0;
         let mut start = 0;
         for (end, number) in self.ends.iter().zip(&self.numbers) {
@@ -63,8 +71,16 @@ impl Chunk {
                 Some(end) => Line::Text(&self.text[std::mem::replace(&mut start, *end)..*end]),
                 None => Line::TooLong,
             };
-            if !worker.answer(*number, line, out) {
-                failed += 1;
+            let begin = out.len();
+            match catch_unwind(AssertUnwindSafe(|| worker.answer(*number, line, out))) {
+                Ok(true) => {}
+                Ok(false) => failed += 1,
+                Err(_) => {
+                    out.truncate(begin);
+                    let _ = write!(out, r#"{{"case_id":"line:{number}","line":{number},"error":"internal fault"}}"#);
+                    *worker = make();
+                    failed += 1;
+                }
             }
             out.push(b'\n');
         }
@@ -153,12 +169,12 @@ pub fn answer_lines<'s>(
         return answer_on_threads(&mut chunks, output, threads, worker);
     }
     let mut summary = Summary::default();
-    let mut worker = worker();
+    let mut held = worker();
     let mut out = Vec::new();
     while let Some(chunk) = chunks.next()? {
         out.clear();
         summary.lines += chunk.ends.len() as u64;
-        summary.failed += chunk.answer(&mut *worker, &mut out);
+        summary.failed += chunk.answer(&mut held, worker, &mut out);
         output.write_all(&out)?;
     }
     output.flush()?;
@@ -215,10 +231,10 @@ fn work<'s>(
     results: &SyncSender<Answered>,
     worker: &(impl Fn() -> Box<dyn Answer + 's> + Sync),
 ) {
-    let mut worker = worker();
+    let mut held = worker();
     for chunk in receiver {
         let mut out = Vec::new();
-        let failed = chunk.answer(&mut *worker, &mut out);
+        let failed = chunk.answer(&mut held, worker, &mut out);
         if results.send((chunk.index, out, chunk.ends.len() as u64, failed)).is_err() {
             return;
         }
@@ -282,11 +298,13 @@ fn decide_line(
     };
     let text = match line {
         Line::Text(text) => text,
-        Line::TooLong => return fail(number.to_string(), format!("the line is longer than {MAXIMUM_LINE} bytes")),
+        Line::TooLong => {
+            return fail(format!("line:{number}"), format!("the line is longer than {MAXIMUM_LINE} bytes"));
+        }
     };
     let case = match Case::read(text, number) {
         Ok(case) => case,
-        Err(error) => return fail(number.to_string(), error.to_string()),
+        Err(error) => return fail(format!("line:{number}"), error.to_string()),
     };
     let result = worker.decide(std::slice::from_ref(&case)).pop();
     let case_id = case.case_id.into_owned();
@@ -338,6 +356,23 @@ mod tests {
         for threads in [2, 3, 8] {
             assert_eq!(echo(threads, input.as_bytes()), (one.clone(), summary));
         }
+    }
+
+    #[test]
+    fn a_fault_stays_on_its_line() {
+        let worker = || -> Box<dyn Answer> {
+            Box::new(|_: u64, line: Line<'_>, out: &mut Vec<u8>| {
+                out.extend_from_slice(b"half");
+                assert!(!matches!(line, Line::Text(b"bad")), "a fault made for this test");
+                true
+            })
+        };
+        let mut out = Vec::new();
+        let summary = answer_lines(&b"a\nbad\nb\n"[..], &mut out, 1, &worker).expect("memory does not fail");
+        let text = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(summary, Summary { lines: 3, failed: 1 });
+        assert_eq!(text.lines().nth(1), Some(r#"{"case_id":"line:2","line":2,"error":"internal fault"}"#));
+        assert_eq!(text.lines().nth(2), Some("half"));
     }
 
     #[test]

@@ -48,7 +48,19 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(2) } else { exit::DONE };
         }
     };
-    let result = match arguments.command {
+    // Messages of faults name the place in our source and nothing of the data.
+    std::panic::set_hook(Box::new(|fault| {
+        let place = fault.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        streams::complain(&format!("internal fault{place}"));
+    }));
+    match std::panic::catch_unwind(|| run(arguments.command)) {
+        Ok(result) => exit::code(result),
+        Err(_) => ExitCode::from(70),
+    }
+}
+
+fn run(command: Command) -> exit::Outcome {
+    match command {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Rules(command) => commands::rules::run(command),
         Command::Generate(command) => commands::generate::run(command),
@@ -58,6 +70,5 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Bench(command) => commands::bench::run(command),
-    };
-    exit::code(result)
+    }
 }

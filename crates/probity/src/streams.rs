@@ -43,7 +43,9 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 
 /// Writes a file whole: beside its place first, then moved, so that nobody sees half of it.
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let beside = path.with_extension("part");
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = std::path::PathBuf::from(beside);
     std::fs::write(&beside, content).with_context(|| format!("failed to write {}", beside.display()))?;
     std::fs::rename(&beside, path).with_context(|| format!("failed to write {}", path.display()))
 }

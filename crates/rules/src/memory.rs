@@ -30,7 +30,11 @@ impl<'m, 'r> Memory<'m, 'r> {
 
     /// A new string.
     pub fn string(&mut self, text: &str) -> Value {
-        Value::String(self.machine.heap.key_text(text.as_bytes()))
+        // Nothing is learned here: a key that became canonical now would miss its own earlier uses.
+        match self.machine.heap.symbol(text.as_bytes()) {
+            Some(known) => Value::String(known),
+            None => self.machine.heap.new_string(text.as_bytes()),
+        }
     }
 
     /// An empty collection of the kind a global asks for; null for other kinds.
@@ -76,7 +80,7 @@ impl<'m, 'r> Memory<'m, 'r> {
     /// The value of a key, if the value is a map and has it.
     pub fn get(&mut self, map: Value, key: &str) -> Option<Value> {
         let Value::Map(map) = map else { return None };
-        let key = Value::String(self.machine.heap.key_text(key.as_bytes()));
+        let key = self.string(key);
         self.machine.heap.map_get(map, key)
     }
 

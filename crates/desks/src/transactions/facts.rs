@@ -90,8 +90,12 @@ impl Facts {
 }
 
 /// The person of a labelled or bare line, for splitting by person. Works on malformed facts too.
-pub fn person_of(line: &Value) -> Option<&str> {
-    line.get("facts").unwrap_or(line).get("person")?.get("person_id")?.as_str()
+pub fn person_of(line: &Value) -> Option<String> {
+    match line.get("facts").unwrap_or(line).get("person")?.get("person_id")? {
+        Value::Null => None,
+        Value::String(name) => Some(name.clone()),
+        other => Some(other.to_string()),
+    }
 }
 
 #[cfg(test)]

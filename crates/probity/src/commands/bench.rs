@@ -61,6 +61,9 @@ fn rules(file: &Path, cases: &Path, threads: usize, rounds: usize) -> Outcome {
         failed = errors;
         whole.push(line_rate(&rules, &text, threads)?);
     }
+    if failed == lines.len() {
+        return Err(InputError(format!("the rules fail on every case of {}", cases.display())).into());
+    }
     let result = json!({
         "engine": "rules",
         "file": file.display().to_string(),
@@ -87,6 +90,9 @@ fn parsed_rate(rules: &Rules, lines: &[&[u8]], threads: usize) -> (f64, usize) {
         let mut runners: Vec<_> = (0..GROUP).map(|_| rules.runner()).collect();
         let (mut spent, mut count, mut failed) = (Duration::ZERO, 0u64, 0);
         while spent < ROUND {
+            if failed == lines.len() {
+                break;
+            }
             failed = 0;
             for group in lines.chunks(GROUP) {
                 let mut facts = Vec::with_capacity(GROUP);

@@ -14,7 +14,7 @@ use evaluate::{Settings, table};
 
 use super::decide::Timed;
 use super::generate::Plan;
-use crate::exit::{Outcome, Status};
+use crate::exit::{Outcome, Status, UsageError};
 use crate::streams;
 
 #[derive(Args)]
@@ -33,7 +33,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let start = Instant::now();
     let rules = super::decide::rules(None)?;
     let plan = Plan { recipe: Recipe::read(RECIPE)?, seed: 42, cases: arguments.cases, threads };
-    plan.write(&rules, out)?;
+    if plan.write(&rules, out)? > 0 || arguments.cases < 100 {
+        return Err(UsageError("the demo needs at least 100 cases, and quotas that can be filled".to_owned()).into());
+    }
     streams::write_file(&out.join("transactions.drl"), RULES.as_bytes())?;
     let counts = super::split::split(&out.join("cases.jsonl"), out, [80, 10, 10], 42)?;
     streams::print(&format!(

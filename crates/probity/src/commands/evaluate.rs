@@ -107,6 +107,11 @@ fn truths(desk: &dyn Desk, path: &Path) -> anyhow::Result<Vec<(String, decision:
         let at = |error: String| InputError(format!("{}:{number}: {error}", path.display()));
         let case = Case::read(&line, number).map_err(|error| at(error.to_string()))?;
         let truth = desk.truth(&line).ok_or_else(|| at("the line has no label".to_owned()))?;
+        if !desk.outcomes().contains(&truth.outcome.as_str()) {
+            return Err(
+                at(format!("unknown outcome `{}`; known: {}", truth.outcome, desk.outcomes().join(", "))).into()
+            );
+        }
         list.push((case.case_id.into_owned(), truth));
     }
     Ok(list)

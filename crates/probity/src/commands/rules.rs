@@ -128,9 +128,15 @@ fn fire(file: &Path, max_firings: usize) -> Outcome {
     out.extend_from_slice(b"}\n");
     streams::print(&String::from_utf8_lossy(&out))?;
     match result {
-        Ok(_) => Ok(Status::Done),
-        Err(error) => {
-            streams::complain(&error.to_string());
+        Ok(count) => {
+            if count >= max_firings {
+                streams::note(&format!("stopped after {count} firings"));
+            }
+            Ok(Status::Done)
+        }
+        Err(_) => {
+            // The output says why; the words may hold values of the facts.
+            streams::complain("the rules failed; see `error` in the output");
             Ok(Status::UnusableInput)
         }
     }

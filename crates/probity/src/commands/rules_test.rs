@@ -64,6 +64,11 @@ fn test(file: &Path, cases: &Path) -> anyhow::Result<(usize, usize)> {
         let mut out = Vec::new();
         worker.answer(number as u64, decision::lines::Line::Text(line.as_bytes()), &mut out);
         let found: Value = serde_json::from_slice(&out).context("the raw view is not JSON")?;
+        if ["decision", "fired_rules", "error"].iter().all(|key| expected.get(key).is_none()) {
+            let message =
+                format!("{}:{number}: the case expects nothing; give `decision` or `fired_rules`", cases.display());
+            return Err(InputError(message).into());
+        }
         let different: Vec<&str> = ["decision", "fired_rules", "error"]
             .into_iter()
             .filter(|key| expected.get(key).is_some_and(|wanted| found.get(key) != Some(wanted)))

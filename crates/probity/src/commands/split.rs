@@ -65,7 +65,7 @@ pub(crate) fn split(input: &Path, out: &Path, shares: [u32; 3], seed: u64) -> an
             continue;
         }
         let value: Value = serde_json::from_str(&line).unwrap_or_default();
-        let set = set_of(person_of(&value).unwrap_or(&line), shares, seed);
+        let set = set_of(person_of(&value).as_deref().unwrap_or(&line), shares, seed);
         writeln!(files[set], "{line}")?;
         counts[set] += 1;
     }

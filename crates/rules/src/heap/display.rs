@@ -7,6 +7,9 @@ use super::{Heap, Order};
 /// Collections nested deeper than this, or in themselves, print as `...`.
 const MAXIMUM_DEPTH: usize = 64;
 
+/// Text beyond this is cut: a list that holds itself twice would double with every level.
+const MAXIMUM_TEXT: usize = 64 << 20;
+
 impl Heap {
     /// Appends `String.valueOf(value)`.
     pub(crate) fn display(&self, value: Value, out: &mut Vec<u8>) {
@@ -22,7 +25,7 @@ impl Heap {
 
     fn display_nested(&self, value: Value, out: &mut Vec<u8>, depth: usize) {
         use std::io::Write;
-        if depth > MAXIMUM_DEPTH {
+        if depth > MAXIMUM_DEPTH || out.len() > MAXIMUM_TEXT {
             return out.extend(b"...");
         }
         let _ = match value {

@@ -6,6 +6,9 @@ use super::other::Other;
 use super::value::Value;
 use super::{Heap, ListKind};
 
+/// How deep collections may be nested in each other.
+const MAXIMUM_DEPTH: u32 = 256;
+
 impl Heap {
     /// Whether two strings have the same text.
     #[inline]
@@ -15,6 +18,14 @@ impl Heap {
 
     /// `Objects.equals(left, right)`.
     pub(crate) fn equal(&self, left: Value, right: Value) -> bool {
+        self.equal_nested(left, right, 0)
+    }
+
+    /// Collections that hold themselves end at a depth that no real one reaches, as unequal.
+    fn equal_nested(&self, left: Value, right: Value, depth: u32) -> bool {
+        if depth > MAXIMUM_DEPTH {
+            return false;
+        }
         if left.same_object(right) {
             return true;
         }
@@ -24,12 +35,14 @@ impl Heap {
             (Value::Double(a), Value::Double(b)) => a.is_nan() && b.is_nan(),
             (Value::List(a), Value::List(b)) => {
                 let (a, b) = (&self.list(a).items, &self.list(b).items);
-                a.len() == b.len() && a.iter().zip(b).all(|(x, y)| self.equal(*x, *y))
+                a.len() == b.len() && a.iter().zip(b).all(|(x, y)| self.equal_nested(*x, *y, depth + 1))
             }
             (Value::Map(a), Value::Map(b)) => {
                 let entries = &self.map(a).entries;
                 entries.len() == self.map(b).entries.len()
-                    && entries.iter().all(|e| self.map_get(b, e.key).is_some_and(|v| self.equal(e.value, v)))
+                    && entries
+                        .iter()
+                        .all(|e| self.map_get(b, e.key).is_some_and(|v| self.equal_nested(e.value, v, depth + 1)))
             }
             (Value::Set(a), Value::Set(b)) => {
                 let entries = &self.map(a).entries;
@@ -74,6 +87,13 @@ impl Heap {
 
     /// `Objects.hashCode(value)`.
     pub(crate) fn hash(&self, value: Value) -> i32 {
+        self.hash_nested(value, 0)
+    }
+
+    fn hash_nested(&self, value: Value, depth: u32) -> i32 {
+        if depth > MAXIMUM_DEPTH {
+            return 0;
+        }
         let fold = |value: i64| (value ^ (value as u64 >> 32) as i64) as i32;
         match value {
             Value::Null => 0,
@@ -98,16 +118,20 @@ impl Heap {
             }
             Value::Double(v) => fold(if v.is_nan() { 0x7ff8_0000_0000_0000 } else { v.to_bits() as i64 }),
             Value::String(text) => crate::text::hash(self.bytes(text)),
-            Value::List(list) => {
-                self.list(list).items.iter().fold(1, |h: i32, item| h.wrapping_mul(31).wrapping_add(self.hash(*item)))
-            }
+            Value::List(list) => self
+                .list(list)
+                .items
+                .iter()
+                .fold(1, |h: i32, item| h.wrapping_mul(31).wrapping_add(self.hash_nested(*item, depth + 1))),
             Value::Array(list) => list as i32,
-            Value::Set(set) => {
-                self.map(set).entries.iter().fold(0, |h: i32, entry| h.wrapping_add(self.hash(entry.key)))
-            }
-            Value::Map(map) => {
-                self.map(map).entries.iter().fold(0, |h: i32, e| h.wrapping_add(self.hash(e.key) ^ self.hash(e.value)))
-            }
+            Value::Set(set) => self
+                .map(set)
+                .entries
+                .iter()
+                .fold(0, |h: i32, entry| h.wrapping_add(self.hash_nested(entry.key, depth + 1))),
+            Value::Map(map) => self.map(map).entries.iter().fold(0, |h: i32, e| {
+                h.wrapping_add(self.hash_nested(e.key, depth + 1) ^ self.hash_nested(e.value, depth + 1))
+            }),
             Value::Instance(instance) => {
                 let data = self.instance(instance);
                 let fields = &self.classes[data.class as usize].fields;
@@ -115,7 +139,7 @@ impl Heap {
                     return instance as i32;
                 }
                 let keys = fields.iter().zip(&data.fields).filter(|(field, _)| field.key);
-                keys.fold(1, |h: i32, (_, value)| h.wrapping_mul(31).wrapping_add(self.hash(*value)))
+                keys.fold(1, |h: i32, (_, value)| h.wrapping_mul(31).wrapping_add(self.hash_nested(*value, depth + 1)))
             }
             Value::Other(other) => self.hash_other(other),
         }

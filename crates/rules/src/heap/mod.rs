@@ -95,6 +95,7 @@ pub(crate) struct Heap {
     constants: Arc<Constants>,
     /// Where canonical text ends: the program's constants, then the keys learned from what was read.
     canonical_end: usize,
+    program_end: usize,
     learned_end: usize,
     learned: rustc_hash::FxHashMap<Box<[u8]>, Text>,
     text: Vec<u8>,
@@ -105,6 +106,8 @@ pub(crate) struct Heap {
     /// Names of declared classes and their key fields, for `toString`, `equals` and `hashCode`.
     pub(crate) classes: Arc<Vec<crate::types::ClassInfo>>,
     memory: usize,
+    /// Elements of lists, arrays and maps made in this case, roughly: for the memory limit alone.
+    pub(crate) elements: usize,
 }
 
 impl Heap {
@@ -114,6 +117,7 @@ impl Heap {
         text.resize(learned_end + LEARNED_BYTES, 0);
         Self {
             canonical_end: text.len(),
+            program_end: learned_end,
             learned_end,
             learned: rustc_hash::FxHashMap::default(),
             constants,
@@ -124,6 +128,7 @@ impl Heap {
             others: Vec::new(),
             classes,
             memory: DEFAULT_MEMORY,
+            elements: 0,
         }
     }
 
@@ -147,12 +152,13 @@ impl Heap {
         self.maps.live = 0;
         self.instances.live = 0;
         self.others.clear();
+        self.elements = 0;
     }
 
     /// Whether the session has outgrown its limit.
     pub(crate) fn is_full(&self) -> bool {
         let objects = self.lists.live + self.maps.live + self.instances.live + self.others.len();
-        self.text.len() + objects * 96 > self.memory
+        self.text.len() + objects * 96 + self.elements * 16 > self.memory
     }
 
     /// Limits the session's memory, in bytes.
@@ -199,7 +205,8 @@ impl Heap {
         }
     }
 
-    fn symbol(&self, bytes: &[u8]) -> Option<Text> {
+    /// The canonical text of these bytes, if there is one.
+    pub(crate) fn symbol(&self, bytes: &[u8]) -> Option<Text> {
         self.constants.symbols.get(bytes).or_else(|| self.learned.get(bytes)).copied()
     }
 
@@ -243,12 +250,14 @@ impl Heap {
     pub(crate) fn list_of(&mut self, kind: ListKind, items: impl IntoIterator<Item = Value>) -> Value {
         let list = self.new_list(kind);
         self.list_mut(list).items.extend(items);
+        self.elements += self.list(list).items.len();
         Value::List(list)
     }
 
     pub(crate) fn new_array(&mut self, kind: ListKind, items: impl IntoIterator<Item = Value>) -> Value {
         let list = self.new_list(kind);
         self.list_mut(list).items.extend(items);
+        self.elements += self.list(list).items.len();
         Value::Array(list)
     }
 
@@ -355,10 +364,13 @@ impl Heap {
         }
         if let Value::String(text) = key {
             if self.is_constant(text) {
-                if data.present & Self::bit(text) == 0 {
+                let named = (text.offset as usize) < self.program_end;
+                let absent = data.present & Self::bit(text) == 0;
+                if named && absent {
                     return None;
                 }
-                if data.index.is_none() {
+                // A learned key may stand here under another place, from before it was learned.
+                if named && data.index.is_none() {
                     return data.entries.iter().position(|e| matches!(e.key, Value::String(t) if t == text));
                 }
             }
@@ -409,6 +421,7 @@ impl Heap {
             _ => data.entries.len(),
         };
         let hash = if data.index.is_some() { self.hash(key) } else { 0 };
+        self.elements += 2;
         let data = self.map_mut(map);
         data.present |= bit;
         data.entries.insert(at, Entry { key, value });

@@ -13,6 +13,16 @@ use crate::types::class;
 
 /// Longer numbers are refused.
 const MAXIMUM_BITS: u64 = 40_000;
+const MAXIMUM_SCALE: u32 = 10_000;
+
+/// A scale that arithmetic can afford.
+fn scale(machine: &mut Machine<'_>, value: Value) -> Outcome<i32> {
+    let scale = int(value);
+    if scale.unsigned_abs() > MAXIMUM_SCALE {
+        return Err(machine.exception(class::ARITHMETIC_EXCEPTION, Some("the scale is out of range")));
+    }
+    Ok(scale)
+}
 
 pub(super) fn register(table: &mut Table) {
     let c = class::BIG_DECIMAL;
@@ -33,7 +43,7 @@ pub(super) fn register(table: &mut Table) {
         made(m, decimal, "Infinite or NaN")
     });
     table.add(c, "static BigDecimal valueOf(long, int)", |m, a| {
-        let decimal = Decimal { unscaled: a[0].as_long().unwrap_or(0).into(), scale: int(a[1]) };
+        let decimal = Decimal { unscaled: a[0].as_long().unwrap_or(0).into(), scale: scale(m, a[1])? };
         Ok(m.heap.new_other(Other::Decimal(decimal)))
     });
     table.add(c, "static BigDecimal coerce(Object)", |m, a| match a[0] {
@@ -78,12 +88,14 @@ pub(super) fn register(table: &mut Table) {
     });
     table.add(c, "BigDecimal divide(BigDecimal, RoundingMode)", |m, a| divide(m, a[0], a[1], None, a[2]));
     table.add(c, "BigDecimal setScale(int)", |m, a| {
-        let scaled = decimal(m, a[0])?.set_scale(int(a[1]), Rounding::Unnecessary);
+        let scale = scale(m, a[1])?;
+        let scaled = decimal(m, a[0])?.set_scale(scale, Rounding::Unnecessary);
         made(m, scaled, "Rounding necessary")
     });
     table.add(c, "BigDecimal setScale(int, RoundingMode)", |m, a| {
         let rounding = rounding(m, a[2])?;
-        let scaled = decimal(m, a[0])?.set_scale(int(a[1]), rounding);
+        let scale = scale(m, a[1])?;
+        let scaled = decimal(m, a[0])?.set_scale(scale, rounding);
         made(m, scaled, "Rounding necessary")
     });
     table.add(c, "BigDecimal negate()", |m, a| one(m, a, Decimal::negate));
@@ -91,8 +103,14 @@ pub(super) fn register(table: &mut Table) {
     table.add(c, "BigDecimal stripTrailingZeros()", |m, a| one(m, a, Decimal::strip_trailing_zeros));
     table.add(c, "BigDecimal pow(int)", |m, a| {
         let base = decimal(m, a[0])?;
-        let power = (0..int(a[1]).clamp(0, 999)).fold(Decimal::from_long(1), |product, _| product.multiply(&base));
-        Ok(m.heap.new_other(Other::Decimal(power)))
+        let exponent = int(a[1]);
+        let too_long = base.unscaled.bits().saturating_mul(exponent.unsigned_abs().into()) > MAXIMUM_BITS
+            || base.scale.unsigned_abs().saturating_mul(exponent.unsigned_abs()) > MAXIMUM_SCALE;
+        if exponent < 0 || too_long {
+            return Err(m.exception(class::ARITHMETIC_EXCEPTION, Some("Invalid operation")));
+        }
+        let unscaled = base.unscaled.pow(exponent as u32);
+        Ok(m.heap.new_other(Other::Decimal(Decimal { unscaled, scale: base.scale * exponent })))
     });
     table.add(c, "BigDecimal movePointLeft(int)", |m, a| {
         let by = int(a[1]).clamp(-9999, 9999);
@@ -152,10 +170,11 @@ fn register_integer(table: &mut Table) {
     table.add(c, "BigInteger negate()", |m, a| integers(m, &[a[0], a[0]], |x, _| -x));
     table.add(c, "BigInteger abs()", |m, a| integers(m, &[a[0], a[0]], |x, _| x.abs()));
     table.add(c, "BigInteger pow(int)", |m, a| {
-        let exponent = int(a[1]).clamp(0, 10_000) as u32;
-        integers(m, &[a[0], a[0]], |x, _| {
-            if x.bits() * u64::from(exponent) > MAXIMUM_BITS { x.clone() } else { x.pow(exponent) }
-        })
+        let (base, exponent) = (integer(m, a[0])?, int(a[1]));
+        if exponent < 0 || base.bits().saturating_mul(exponent.unsigned_abs().into()) > MAXIMUM_BITS {
+            return Err(m.exception(class::ARITHMETIC_EXCEPTION, Some("the number has too many digits")));
+        }
+        Ok(m.heap.new_other(Other::BigInteger(base.pow(exponent as u32))))
     });
     table.add(c, "int signum()", |m, a| Ok(Value::Integer(Decimal::from_integer(integer(m, a[0])?).signum())));
     table.add(c, "int compareTo(BigInteger)", super::object::compare_to);
@@ -207,7 +226,9 @@ fn from_long(machine: &mut Machine<'_>, value: i64) -> Value {
 
 fn made(machine: &mut Machine<'_>, decimal: Option<Decimal>, otherwise: &str) -> Outcome<Value> {
     match decimal {
-        Some(decimal) if decimal.unscaled.bits() <= MAXIMUM_BITS => Ok(machine.heap.new_other(Other::Decimal(decimal))),
+        Some(decimal) if decimal.unscaled.bits() <= MAXIMUM_BITS && decimal.scale.unsigned_abs() <= MAXIMUM_SCALE => {
+            Ok(machine.heap.new_other(Other::Decimal(decimal)))
+        }
         _ => {
             let class =
                 if otherwise.starts_with("Infinite") { class::NUMBER_FORMAT } else { class::ARITHMETIC_EXCEPTION };

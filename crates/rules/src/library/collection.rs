@@ -124,9 +124,11 @@ fn register_list(table: &mut Table) {
     table.add(c, "void replaceAll(Function<T0>)", |m, a| {
         let list = open_list(m, a[0])?;
         for at in 0..m.heap.list(list).items.len() {
-            let item = m.heap.list(list).items[at];
+            let Some(item) = m.heap.list(list).items.get(at).copied() else { break };
             let new = m.call(a[1], &[item])?;
-            m.heap.list_mut(list).items[at] = new;
+            if let Some(place) = m.heap.list_mut(list).items.get_mut(at) {
+                *place = new;
+            }
         }
         Ok(Value::Null)
     });
@@ -312,7 +314,10 @@ fn register_statics(table: &mut Table) {
         Ok(Value::Null)
     });
     table.add(c, "static List<A0> nCopies(int, Object)", |m, a| {
-        let count = int(a[0]).clamp(0, 1_000_000) as usize;
+        let count = int(a[0]).max(0) as usize;
+        if count > 10_000_000 {
+            return Err(Throw::Limit(crate::machine::Limit::Memory));
+        }
         Ok(m.frozen_list(std::iter::repeat_n(a[1], count)))
     });
     table.add(c, "static boolean addAll(Collection, Object...)", |m, a| {

@@ -142,6 +142,10 @@ fn parse_whole(machine: &mut Machine<'_>, text: Value, radix: u32, is_int: bool)
     let Some(bytes) = machine.heap.string(text) else {
         return Err(machine.exception(class::NUMBER_FORMAT, Some("Cannot parse null string")));
     };
+    if !(2..=36).contains(&radix) {
+        let message = format!("radix {radix} is not between 2 and 36");
+        return Err(machine.exception(class::NUMBER_FORMAT, Some(&message)));
+    }
     let parsed = match bytes {
         // The usual case: a few ASCII digits.
         [first, rest @ ..] if rest.len() < 9 && radix == 10 && first.is_ascii_digit() => {
@@ -269,8 +273,6 @@ fn register_others(table: &mut Table) {
     table.add(class::BOOLEAN, "boolean booleanValue()", |_, a| Ok(a[0]));
     table.add(class::BOOLEAN, "static String toString(boolean)", super::object::to_string);
     table.add(class::BOOLEAN, "static int compare(boolean, boolean)", super::object::compare_to);
-    let truth = |value: Value| matches!(value, Value::Boolean(true));
-    let _ = truth;
     table.add(class::BOOLEAN, "static boolean logicalAnd(boolean, boolean)", |_, a| {
         Ok(Value::Boolean(truth_of(a[0]) & truth_of(a[1])))
     });

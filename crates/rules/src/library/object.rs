@@ -318,12 +318,19 @@ fn remove_current(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Val
     let Value::Other(other) = arguments[0] else {
         return Err(machine.null_pointer("the iterator is null"));
     };
-    let Other::Iterator { items, at, over, .. } = machine.heap.other(other) else {
+    let Other::Iterator { items, at, over, changes: seen } = machine.heap.other(other) else {
         return Ok(Value::Null);
     };
+    let seen = *seen;
     let (at, over, items) = (*at, *over, items.clone());
     if at == 0 {
         return Err(machine.exception(class::ILLEGAL_STATE, None));
+    }
+    if changes(machine, over).0 != seen {
+        return Err(machine.exception(class::CONCURRENT_MODIFICATION, None));
+    }
+    if matches!(over, Value::List(list) if machine.heap.is_fixed(list)) {
+        return Err(machine.exception(class::UNSUPPORTED_OPERATION, None));
     }
     match over {
         Value::List(list) => {

@@ -109,6 +109,10 @@ fn span_of(unit: &str, amount: i64) -> Span {
         "Hours" | "HOURS" => clamp(175_307_616).hours(),
         "Minutes" | "MINUTES" => clamp(10_518_456_960).minutes(),
         "Seconds" | "SECONDS" => clamp(631_107_417_600).seconds(),
+        "MICROS" => clamp(631_107_417_600_000_000).microseconds(),
+        "HALF_DAYS" => clamp(14_608_968).saturating_mul(12).hours(),
+        "DECADES" => clamp(1_999).saturating_mul(10).years(),
+        "CENTURIES" => clamp(199).saturating_mul(100).years(),
         "MILLIS" => clamp(631_107_417_600_000).milliseconds(),
         _ => clamp(i64::MAX).nanoseconds(),
     }
@@ -141,7 +145,7 @@ fn register_date(table: &mut Table) {
         parse(m, a[0], |text| Date::strptime(&pattern, text).ok(), Other::Date)
     });
     table.add(c, "static LocalDate of(int, int, int)", |m, a| {
-        let made = Date::new(int(a[0]) as i16, int(a[1]) as i8, int(a[2]) as i8).map(Other::Date);
+        let made = Date::new(small::<i16>(a[0]), small::<i8>(a[1]), small::<i8>(a[2])).map(Other::Date);
         make(m, made)
     });
     table.add(c, "static LocalDate now()", |m, _| {
@@ -173,13 +177,14 @@ fn register_date(table: &mut Table) {
     table.add(c, "LocalDateTime atTime(int, int)", |m, a| {
         let day = date(&m.heap, a[0]);
         let day = need(m, day)?;
-        let made = Time::new(int(a[1]) as i8, int(a[2]) as i8, 0, 0).map(|time| Other::DateTime(day.to_datetime(time)));
+        let made =
+            Time::new(small::<i8>(a[1]), small::<i8>(a[2]), 0, 0).map(|time| Other::DateTime(day.to_datetime(time)));
         make(m, made)
     });
     table.add(c, "LocalDate withDayOfMonth(int)", |m, a| {
         let day = date(&m.heap, a[0]);
         let day = need(m, day)?;
-        let made = Date::new(day.year(), day.month(), int(a[1]) as i8).map(Other::Date);
+        let made = Date::new(day.year(), day.month(), small::<i8>(a[1])).map(Other::Date);
         make(m, made)
     });
     shifts!(table, c, ["Days", "Weeks", "Months", "Years"]);
@@ -198,9 +203,9 @@ fn register_date_time(table: &mut Table) {
         ["static LocalDateTime of(int, int, int, int, int)", "static LocalDateTime of(int, int, int, int, int, int)"]
     {
         table.add(c, signature, |m, a| {
-            let part = |index: usize| a.get(index).map_or(0, |value| int(*value)) as i8;
+            let part = |index: usize| a.get(index).map_or(0, |value| small::<i8>(*value));
             let made =
-                DateTime::new(int(a[0]) as i16, part(1), part(2), part(3), part(4), part(5), 0).map(Other::DateTime);
+                DateTime::new(small::<i16>(a[0]), part(1), part(2), part(3), part(4), part(5), 0).map(Other::DateTime);
             make(m, made)
         });
     }
@@ -222,7 +227,7 @@ fn register_date_time(table: &mut Table) {
     let t = class::LOCAL_TIME;
     table.add(t, "static LocalTime parse(CharSequence)", |m, a| parse(m, a[0], read_time, Other::Time));
     table.add(t, "static LocalTime of(int, int)", |m, a| {
-        let made = Time::new(int(a[0]) as i8, int(a[1]) as i8, 0, 0).map(Other::Time);
+        let made = Time::new(small::<i8>(a[0]), small::<i8>(a[1]), 0, 0).map(Other::Time);
         make(m, made)
     });
     table.add(t, "static LocalTime MIDNIGHT()", |m, _| Ok(m.heap.new_other(Other::Time(Time::midnight()))));
@@ -290,15 +295,41 @@ fn amount(machine: &mut Machine<'_>, value: Value) -> Outcome<Span> {
     if let Value::Other(other) = value {
         match machine.heap.other(other) {
             Other::Duration(duration) => {
-                return Ok(duration.as_secs().seconds().nanoseconds(i64::from(duration.subsec_nanos())));
+                let seconds = Span::new().try_seconds(duration.as_secs());
+                let span = seconds.and_then(|span| span.try_nanoseconds(i64::from(duration.subsec_nanos())));
+                return span.map_err(|error| out_of_range(machine, &error));
             }
             Other::Period(years, months, days) => {
-                return Ok((*years).years().months(*months).days(*days));
+                let span = Span::new().try_years(*years).and_then(|span| span.try_months(*months));
+                let span = span.and_then(|span| span.try_days(*days));
+                return span.map_err(|error| out_of_range(machine, &error));
             }
             _ => {}
         }
     }
     Err(machine.null_pointer("the amount is null"))
+}
+
+fn out_of_range(machine: &mut Machine<'_>, error: &jiff::Error) -> crate::machine::Throw {
+    machine.exception(class::DATE_TIME_EXCEPTION, Some(&error.to_string()))
+}
+
+/// A part of a date in the type that the calendar takes; what does not fit is no valid date either way.
+fn small<T: TryFrom<i32> + Bounded>(value: Value) -> T {
+    T::try_from(int(value)).unwrap_or(T::LARGEST)
+}
+
+/// Types with a largest value, which no part of a date may have.
+trait Bounded {
+    const LARGEST: Self;
+}
+
+impl Bounded for i8 {
+    const LARGEST: Self = i8::MAX;
+}
+
+impl Bounded for i16 {
+    const LARGEST: Self = i16::MAX;
 }
 
 fn unit_name(machine: &Machine<'_>, value: Value) -> Option<String> {

@@ -123,6 +123,10 @@ impl<'p> Machine<'p> {
         self.heap.reset();
         self.actions.clear();
         self.globals.fill(Value::Null);
+        // Patterns made from case data must not pile up.
+        if self.patterns.len() > 256 {
+            self.patterns.clear();
+        }
     }
 
     pub(crate) fn set_step_limit(&mut self, steps: u64) {
@@ -238,8 +242,13 @@ impl<'p> Machine<'p> {
             }
             Other::Comparator(comparator) => {
                 let comparator = comparator.clone();
-                let order = self.compare_with(&comparator, arguments[0], arguments[1])?;
-                Ok(Value::Integer(order))
+                if self.calls >= MAXIMUM_CALLS {
+                    return Err(self.exception(class::STACK_OVERFLOW, None));
+                }
+                self.calls += 1;
+                let order = self.compare_with(&comparator, arguments[0], arguments[1]);
+                self.calls -= 1;
+                order.map(Value::Integer)
             }
             _ => Err(self.exception(class::CLASS_CAST, Some("the value is not a function"))),
         }
@@ -571,6 +580,9 @@ impl<'p> Machine<'p> {
                     *argument = self.stack.get(start + index);
                 }
                 let result = (method.run)(self, &arguments[..count]);
+                if self.heap.is_full() {
+                    return Err(Throw::Limit(Limit::Memory));
+                }
                 set!(to, attempt!(result));
             }
             Op::Lambda { to, first, count, function } => {
@@ -690,7 +702,7 @@ impl<'p> Machine<'p> {
         if size < 0 {
             return Err(self.exception(class::NEGATIVE_SIZE, Some(&size.to_string())));
         }
-        if size as usize * size_of::<Value>() > crate::heap::DEFAULT_MEMORY {
+        if size as usize * size_of::<Value>() > crate::heap::DEFAULT_MEMORY || self.heap.is_full() {
             return Err(Throw::Limit(Limit::Memory));
         }
         let mut items = Vec::with_capacity(size as usize);
@@ -732,9 +744,7 @@ impl<'p> Machine<'p> {
                 match unit {
                     Some(unit) => Value::Character(unit),
                     None => {
-                        let length = crate::text::units(bytes).count();
                         let message = format!("String index out of range: {at}");
-                        let _ = length;
                         return Err(self.exception(class::STRING_INDEX, Some(&message)));
                     }
                 }
@@ -777,6 +787,7 @@ impl<'p> Machine<'p> {
                 if self.heap.is_fixed(list) {
                     return Err(self.exception(class::UNSUPPORTED_OPERATION, None));
                 }
+                self.heap.elements += 1;
                 let list = self.heap.list_mut(list);
                 list.items.push(item);
                 list.changes = list.changes.wrapping_add(1);

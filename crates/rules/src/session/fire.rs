@@ -15,7 +15,9 @@ impl Session<'_> {
     pub fn fire(&mut self) -> Result<usize, FireError> {
         let limit = self.firing_limit;
         let fired = self.fire_up_to(limit)?;
-        if fired >= limit {
+        let more = !self.queue.is_empty()
+            || self.agenda.items.iter().any(|item| item.waiting > 0 || item.dirty && item.queued);
+        if fired >= limit && more {
             let rule = self.fired.last().map(|rule| self.network.rules[*rule as usize].name.clone());
             return Err(FireError::Firings { limit, rule: rule.unwrap_or_default() });
         }

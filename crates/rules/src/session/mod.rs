@@ -2,8 +2,8 @@
 //!
 //! The order of firings is that of Drools' PHREAK algorithm (Proctor, Fusco et al., Drools 6 and later):
 //! facts are staged in stacks, a rule's network is evaluated only when the rule reaches the top of the
-//! agenda, and every node hands on its results last in, first out. [`evaluate`](self) holds the nodes,
-//! [`agenda`](self) what fires next.
+//! agenda, and every node hands on its results last in, first out. `evaluate` holds the nodes, `agenda` what
+//! fires next.
 
 mod accumulate;
 mod agenda;
