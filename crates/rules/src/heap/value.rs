@@ -169,6 +169,29 @@ impl Value {
     }
 
     /// The same object: equal small values count as one.
+    /// What tells this object from others, for those that Java does not box anew each time: `Integer` and
+    /// `Long` are one object per value from -128 to 127 only (JLS 5.1.7).
+    pub(crate) fn identity(self) -> Option<(u8, u64)> {
+        let small = |value: i64| (-128..128).contains(&value).then_some(value as u64);
+        Some(match self {
+            Value::Boolean(value) => (0, value.into()),
+            Value::Character(value) if value < 128 => (1, value.into()),
+            Value::Byte(value) => (2, small(value.into())?),
+            Value::Short(value) => (3, small(value.into())?),
+            Value::Integer(value) => (4, small(value.into())?),
+            Value::Long(value) => (5, small(value)?),
+            // Empty strings share a place without being one.
+            Value::String(text) if text.length > 0 => (6, u64::from(text.offset) << 32 | u64::from(text.length)),
+            Value::List(object) => (7, object.into()),
+            Value::Array(object) => (8, object.into()),
+            Value::Map(object) => (9, object.into()),
+            Value::Set(object) => (10, object.into()),
+            Value::Instance(object) => (11, object.into()),
+            Value::Other(object) => (12, object.into()),
+            _ => return None,
+        })
+    }
+
     pub(crate) fn same_object(self, other: Value) -> bool {
         match (self, other) {
             (Value::Null, Value::Null) => true,

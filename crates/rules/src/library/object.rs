@@ -222,9 +222,14 @@ fn enum_constant(machine: &mut Machine<'_>, class: u16, ordinal: u8) -> Value {
     if !info.is_declared {
         return machine.heap.new_other(Other::Constant { class, ordinal });
     }
+    if let Some(made) = machine.constants.get(&(class, ordinal)) {
+        return *made;
+    }
     let name = info.constants[usize::from(ordinal)].clone();
     let name = machine.heap.new_string(name.as_bytes());
-    machine.heap.new_instance(class, &[name, Value::Integer(ordinal.into())])
+    let constant = machine.heap.new_instance(class, &[name, Value::Integer(ordinal.into())]);
+    machine.constants.insert((class, ordinal), constant);
+    constant
 }
 
 fn enum_values(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {

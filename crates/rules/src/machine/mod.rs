@@ -99,6 +99,8 @@ pub(crate) struct Machine<'p> {
     /// Source offset where the last uncaught exception came from.
     pub(crate) thrown_at: u32,
     pub(crate) patterns: std::collections::HashMap<Vec<u8>, std::sync::Arc<fancy_regex::Regex>>,
+    /// The constants of declared enumerations, made once per case: `==` compares objects.
+    pub(crate) constants: rustc_hash::FxHashMap<(u16, u8), Value>,
 }
 
 impl<'p> Machine<'p> {
@@ -116,11 +118,13 @@ impl<'p> Machine<'p> {
             calls: 0,
             thrown_at: 0,
             patterns: std::collections::HashMap::new(),
+            constants: rustc_hash::FxHashMap::default(),
         }
     }
 
     pub(crate) fn reset(&mut self) {
         self.heap.reset();
+        self.constants.clear();
         self.actions.clear();
         self.globals.fill(Value::Null);
         // Patterns made from case data must not pile up.

@@ -597,7 +597,9 @@ impl<'b> Builder<'b> {
             let this = Some((analysed.ty.clone(), slot));
             let (functions, types) = self.functions(&local, accumulate, this)?;
             tip.slots = slot + 1;
-            let node = self.accumulate_result(tip, accumulate, result, functions, &types, Right::Facts, test, slot)?;
+            let mut node =
+                self.accumulate_result(tip, accumulate, result, functions, &types, Right::Facts, test, slot)?;
+            node.indexed = analysed.beta.iter().any(|test| matches!(test.kind, E::Binary(BinaryOperator::Equal, ..)));
             let unique = self.network.nodes.len();
             let kind = NodeKind::Accumulate(Box::new(node));
             if self.add(tip, kind, format!("accumulate {unique}"), Some(slot), analysed.mask) {
@@ -666,7 +668,7 @@ impl<'b> Builder<'b> {
                 test(self.env, &context, &tests)?
             }
         };
-        Ok(AccumulateNode { right, test: test_call, functions, single, class, result_test, uses_left })
+        Ok(AccumulateNode { right, test: test_call, indexed: false, functions, single, class, result_test, uses_left })
     }
 
     fn declare_results(

@@ -175,6 +175,8 @@ pub(crate) struct AccumulateNode {
     pub(crate) right: Right,
     /// Beta constraints of the source pattern.
     pub(crate) test: Option<Call>,
+    /// The constraints hold an equality: Drools keeps the left side in hash buckets.
+    pub(crate) indexed: bool,
     pub(crate) functions: Vec<Function>,
     /// Whether the match holds the function's result itself, or an array of several.
     pub(crate) single: bool,

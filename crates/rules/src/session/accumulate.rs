@@ -157,6 +157,16 @@ impl Session<'_> {
     ) -> Outcome<()> {
         let group = accumulate.right == Right::Subnetwork;
         let lefts = if group { vec![self.group_start(node, r)] } else { self.nodes[node as usize].left.clone() };
+        if accumulate.indexed {
+            // A fact that changes its bucket leaves the old one before it enters the new one.
+            for l in self.tuples[r].matches.clone() {
+                if !self.fits(accumulate, l, r)? {
+                    self.forget(accumulate, l, r)?;
+                    remove(&mut self.tuples[r].matches, l);
+                    self.touch(l, changed);
+                }
+            }
+        }
         for l in lefts {
             let held = self.tuples[r].matches.contains(&l);
             if held {

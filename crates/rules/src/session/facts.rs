@@ -76,7 +76,16 @@ impl Session<'_> {
         (self.live_facts - 1) as u32
     }
 
+    /// An object that is a fact already is left as it is.
     pub(super) fn insert_fact(&mut self, value: Value) -> u32 {
+        let fact = self.live_facts as u32;
+        if let Some(identity) = value.identity() {
+            let known = self.identities.entry(identity).or_insert(fact);
+            if *known != fact && self.facts[*known as usize].alive {
+                return *known;
+            }
+            *known = fact;
+        }
         let fact = self.new_fact(value);
         let cause = self.new_cause(self.recency);
         self.queue.push_back(Entry::Insert { fact, cause });
@@ -389,7 +398,12 @@ impl Session<'_> {
         data.slot = 0;
         data.cause = cause;
         self.facts[fact as usize].singles.push((terminal, tuple));
-        self.link_single(terminal);
+        if before.is_update {
+            // Drools takes the focus for what is inserted only.
+            self.agenda.enqueue(terminal);
+        } else {
+            self.link_single(terminal);
+        }
         self.insert_match(terminal, tuple)
     }
 

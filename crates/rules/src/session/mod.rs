@@ -103,6 +103,8 @@ pub struct Session<'r> {
     agenda: Agenda,
     queue: VecDeque<Entry>,
     beliefs: Vec<Belief>,
+    /// The fact of each object that has one.
+    identities: rustc_hash::FxHashMap<(u8, u64), u32>,
     /// For each activation group: when it last fired, and its members as item and match.
     activation: Vec<(u32, Vec<(u32, TupleId)>)>,
     fired: Vec<u32>,
@@ -166,6 +168,7 @@ impl<'r> Session<'r> {
             agenda: Agenda { items, groups, ..Agenda::default() },
             queue: VecDeque::new(),
             beliefs: Vec::new(),
+            identities: rustc_hash::FxHashMap::default(),
             activation: network.activation_groups.iter().map(|_| (0, Vec::new())).collect(),
             fired: Vec::new(),
             recency: 0,
@@ -191,6 +194,7 @@ impl<'r> Session<'r> {
         self.agenda.reset();
         self.queue.clear();
         self.beliefs.clear();
+        self.identities.clear();
         for (recency, members) in &mut self.activation {
             *recency = 0;
             members.clear();
