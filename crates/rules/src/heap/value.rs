@@ -1,7 +1,7 @@
 //! One Java value in sixteen bytes.
 
 /// A value as a rule sees it. Small values are held in place, the rest are indices into the
-/// session's [`Heap`](super::Heap). Boxed and primitive numbers are the same here; the compiler
+/// session's heap. Boxed and primitive numbers are the same here; the compiler
 /// keeps them apart by static type.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Value {
