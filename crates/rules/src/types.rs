@@ -174,6 +174,7 @@ classes! {
     STRING_BUFFER = "java.lang.StringBuffer": [STRING_BUILDER];
     MATH = "java.lang.Math": [OBJECT];
     SYSTEM = "java.lang.System": [OBJECT];
+    PRINT_STREAM = "java.io.PrintStream": [OBJECT];
     CLASS = "java.lang.Class": [OBJECT];
     ITERABLE = "java.lang.Iterable": [OBJECT];
     ENUM = "java.lang.Enum": [COMPARABLE];

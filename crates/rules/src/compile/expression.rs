@@ -395,7 +395,8 @@ impl Emitter<'_> {
                     }
                 }
             }
-            (class::LOCAL_TIME, "MIDNIGHT" | "MIN")
+            (class::SYSTEM, "out" | "err")
+            | (class::LOCAL_TIME, "MIDNIGHT" | "MIN")
             | (class::DURATION, "ZERO")
             | (class::STRING, "CASE_INSENSITIVE_ORDER")
             | (

@@ -55,7 +55,7 @@ fn specifier(text: &str) -> Option<(Specifier, &str)> {
     Some((spec, rest))
 }
 
-fn format(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
+pub(super) fn format(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let pattern = display(machine, arguments[0])?;
     let pattern = crate::text::to_utf8(&pattern).into_owned();
     let items = machine.heap.elements(arguments[1]).unwrap_or_default();

@@ -393,6 +393,9 @@ fn register_math(table: &mut Table) {
     table.add(class::MATH, "static double sin(double)", |_, a| Ok(Value::Double(double(a[0]).sin())));
     table.add(class::MATH, "static double cos(double)", |_, a| Ok(Value::Double(double(a[0]).cos())));
     table.add(class::MATH, "static double tan(double)", |_, a| Ok(Value::Double(double(a[0]).tan())));
+    table.add(class::MATH, "static double asin(double)", |_, a| Ok(Value::Double(double(a[0]).asin())));
+    table.add(class::MATH, "static double acos(double)", |_, a| Ok(Value::Double(double(a[0]).acos())));
+    table.add(class::MATH, "static double atan(double)", |_, a| Ok(Value::Double(double(a[0]).atan())));
     table.add(class::MATH, "static double atan2(double, double)", |_, a| {
         Ok(Value::Double(double(a[0]).atan2(double(a[1]))))
     });

@@ -69,6 +69,7 @@ pub(super) fn register(table: &mut Table) {
         Ok(Value::Long(jiff::Timestamp::now().as_nanosecond() as i64))
     });
     table.add(class::SYSTEM, "static String lineSeparator()", |m, _| Ok(m.heap.new_string(b"\n")));
+    register_output(table);
 
     table.add(
         class::THROWABLE,
@@ -215,6 +216,27 @@ fn class_text(machine: &mut Machine<'_>, arguments: &[Value], text: impl Fn(&Cla
         _ => "".into(),
     };
     Ok(machine.heap.new_string(name.as_bytes()))
+}
+
+/// `System.out` and `System.err` take what they are given and drop it: standard output holds decision
+/// lines alone, and what rules print is mostly the data of a case.
+fn register_output(table: &mut Table) {
+    let c = class::PRINT_STREAM;
+    for signature in ["static java.io.PrintStream out()", "static java.io.PrintStream err()"] {
+        table.add(class::SYSTEM, signature, |m, _| {
+            let name = ClassName { simple: "PrintStream".into(), full: "java.io.PrintStream".into() };
+            Ok(m.heap.new_other(Other::Class(name)))
+        });
+    }
+    for signature in ["void println()", "void println(Object)", "void print(Object)", "void flush()"] {
+        table.add(c, signature, |_, _| Ok(Value::Null));
+    }
+    for signature in ["this printf(String, Object...)", "this format(String, Object...)"] {
+        table.add(c, signature, |m, a| {
+            super::format::format(m, &a[1..])?;
+            Ok(a[0])
+        });
+    }
 }
 
 fn enum_constant(machine: &mut Machine<'_>, class: u16, ordinal: u8) -> Value {

@@ -400,6 +400,11 @@ impl Parser {
                 Some(unit) => Literal::Character(unit),
                 None => Literal::String(text),
             },
+            // `eval( … )` among constraints is the expression itself.
+            TokenKind::Identifier(word) if self.in_constraint && word == "eval" && self.is_at(1, "(") => {
+                self.advance();
+                return self.primary();
+            }
             TokenKind::Identifier(word) => return self.word(&word, start),
             TokenKind::Punctuation("(") => {
                 self.advance();
