@@ -359,11 +359,10 @@ impl Session<'_> {
         self.tuples[tuple].cause = cause;
         let memory = &mut self.nodes[node as usize];
         memory.count -= 1;
-        let forgotten = memory.staged_right.add_delete(&mut self.tuples, tuple);
+        memory.staged_right.add_delete(&mut self.tuples, tuple);
         if memory.count == 0 {
             memory.closed = false;
         }
-        let _ = forgotten;
         self.notify_always(node);
     }
 

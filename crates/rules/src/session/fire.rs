@@ -160,7 +160,7 @@ impl Session<'_> {
         }
         result?;
         for action in &actions {
-            self.act(*action, tuple, &earlier);
+            self.act(*action, tuple);
         }
         // Logical facts of an earlier firing of this match that it did not repeat.
         for belief in earlier {
@@ -176,13 +176,13 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn act(&mut self, action: Action, tuple: TupleId, earlier: &[u32]) {
+    fn act(&mut self, action: Action, tuple: TupleId) {
         match action {
             Action::Insert { fact, logical: false } => {
                 self.replace_belief(fact);
                 self.insert_fact(fact);
             }
-            Action::Insert { fact, logical: true } => self.insert_logical(fact, tuple, earlier),
+            Action::Insert { fact, logical: true } => self.insert_logical(fact, tuple),
             Action::Update { fact, mask } => {
                 if let Some(fact) = self.fact_of(fact, tuple) {
                     let mask = self.machine.program.masks[usize::from(mask)];
@@ -212,7 +212,7 @@ impl Session<'_> {
         found.map(|at| at as u32)
     }
 
-    fn insert_logical(&mut self, value: Value, tuple: TupleId, _earlier: &[u32]) {
+    fn insert_logical(&mut self, value: Value, tuple: TupleId) {
         if let Some(belief) = self.belief_of(value) {
             if !self.beliefs[belief as usize].supports.contains(&tuple) {
                 self.beliefs[belief as usize].supports.push(tuple);
