@@ -125,19 +125,14 @@ impl Environment {
 
     /// The index of a constant, each distinct one once.
     pub(crate) fn constant(&mut self, value: Value, span: Span) -> Compiled<u16> {
-        let key = match value {
-            Value::Null => (0, 0),
-            Value::Boolean(v) => (1, v.into()),
-            Value::Character(v) => (2, v.into()),
-            Value::Byte(v) => (3, v as u64),
-            Value::Short(v) => (4, v as u64),
-            Value::Integer(v) => (5, v as u64),
-            Value::Long(v) => (6, v as u64),
-            Value::Float(v) => (7, v.to_bits().into()),
-            Value::Double(v) => (8, v.to_bits()),
-            Value::String(text) => (9, text.place()),
-            _ => return Err(Diagnostic::new(span, "this value cannot be a constant")),
-        };
+        let in_place = !matches!(
+            value,
+            Value::List(_) | Value::Array(_) | Value::Map(_) | Value::Set(_) | Value::Instance(_) | Value::Other(_)
+        );
+        if !in_place {
+            return Err(Diagnostic::new(span, "this value cannot be a constant"));
+        }
+        let key = value.encode();
         if let Some(index) = self.constant_index.get(&key) {
             return Ok(*index);
         }

@@ -168,49 +168,25 @@ impl Value {
         }
     }
 
-    /// The same object: equal small values count as one.
     /// What tells this object from others, for those that Java does not box anew each time: `Integer` and
     /// `Long` are one object per value from -128 to 127 only (JLS 5.1.7).
     pub(crate) fn identity(self) -> Option<(u8, u64)> {
-        let small = |value: i64| (-128..128).contains(&value).then_some(value as u64);
-        Some(match self {
-            Value::Boolean(value) => (0, value.into()),
-            Value::Character(value) if value < 128 => (1, value.into()),
-            Value::Byte(value) => (2, small(value.into())?),
-            Value::Short(value) => (3, small(value.into())?),
-            Value::Integer(value) => (4, small(value.into())?),
-            Value::Long(value) => (5, small(value)?),
+        let small = -128..128;
+        let boxed_anew = match self {
+            Value::Null | Value::Float(_) | Value::Double(_) => true,
+            Value::Character(value) => value >= 128,
+            Value::Short(value) => !small.contains(&i64::from(value)),
+            Value::Integer(value) => !small.contains(&i64::from(value)),
+            Value::Long(value) => !small.contains(&value),
             // Empty strings share a place without being one.
-            Value::String(text) if text.length > 0 => (6, u64::from(text.offset) << 32 | u64::from(text.length)),
-            Value::List(object) => (7, object.into()),
-            Value::Array(object) => (8, object.into()),
-            Value::Map(object) => (9, object.into()),
-            Value::Set(object) => (10, object.into()),
-            Value::Instance(object) => (11, object.into()),
-            Value::Other(object) => (12, object.into()),
-            _ => return None,
-        })
+            Value::String(text) => text.length == 0,
+            _ => false,
+        };
+        (!boxed_anew).then(|| self.encode())
     }
 
+    /// The same object: equal small values count as one.
     pub(crate) fn same_object(self, other: Value) -> bool {
-        match (self, other) {
-            (Value::Null, Value::Null) => true,
-            (Value::Boolean(a), Value::Boolean(b)) => a == b,
-            (Value::Character(a), Value::Character(b)) => a == b,
-            (Value::Byte(a), Value::Byte(b)) => a == b,
-            (Value::Short(a), Value::Short(b)) => a == b,
-            (Value::Integer(a), Value::Integer(b)) => a == b,
-            (Value::Long(a), Value::Long(b)) => a == b,
-            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
-            (Value::Double(a), Value::Double(b)) => a.to_bits() == b.to_bits(),
-            (Value::String(a), Value::String(b)) => a == b,
-            (Value::List(a), Value::List(b))
-            | (Value::Array(a), Value::Array(b))
-            | (Value::Map(a), Value::Map(b))
-            | (Value::Set(a), Value::Set(b))
-            | (Value::Instance(a), Value::Instance(b))
-            | (Value::Other(a), Value::Other(b)) => a == b,
-            _ => false,
-        }
+        self.encode() == other.encode()
     }
 }

@@ -547,17 +547,12 @@ impl<'p> Machine<'p> {
                 self.stack.set(base + usize::from($register), value);
             }};
         }
-        macro_rules! attempt {
-            ($result:expr) => {
-                $result?
-            };
-        }
         match op {
             Op::Long { operator, to, left, right } => {
                 if let (Value::Long(a), Some(b)) = (get!(left), get!(right).as_long()) {
                     match numbers::long(operator, a, b) {
                         Some(value) => set!(to, Value::Long(value)),
-                        None => attempt!(Err(self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero")))),
+                        None => return Err(self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero"))),
                     }
                 }
             }
@@ -573,7 +568,7 @@ impl<'p> Machine<'p> {
             }
             Op::MapPut { map, key, from, to } => {
                 let result = self.map_put(get!(map), get!(key), get!(from));
-                set!(to, attempt!(result));
+                set!(to, result?);
             }
             Op::Native { to, first, method } => {
                 let method = program.methods[usize::from(method)];
@@ -587,7 +582,7 @@ impl<'p> Machine<'p> {
                 if self.heap.is_full() {
                     return Err(Throw::Limit(Limit::Memory));
                 }
-                set!(to, attempt!(result));
+                set!(to, result?);
             }
             Op::Lambda { to, first, count, function } => {
                 let start = base + usize::from(first);
@@ -604,7 +599,7 @@ impl<'p> Machine<'p> {
                     }
                 });
                 if self.heap.is_full() {
-                    attempt!(Err(Throw::Limit(Limit::Memory)));
+                    return Err(Throw::Limit(Limit::Memory));
                 }
                 set!(to, text);
             }
@@ -613,7 +608,7 @@ impl<'p> Machine<'p> {
                     let value = get!(from);
                     self.heap.instance_mut(instance).fields[usize::from(field)] = value;
                 }
-                _ => attempt!(Err(self.null_pointer("cannot write a field of null"))),
+                _ => return Err(self.null_pointer("cannot write a field of null")),
             },
             Op::New { to, first, class } => {
                 let count = program.classes[usize::from(class)].fields.len();
@@ -632,22 +627,22 @@ impl<'p> Machine<'p> {
                 let start = base + usize::from(first);
                 let sizes: Vec<Value> = self.stack.range(start, usize::from(count)).collect();
                 let array = self.array_sized(&sizes, kind);
-                set!(to, attempt!(array));
+                set!(to, array?);
             }
             Op::ArraySet { of, at: index, from } => {
                 let place = self.array_place(get!(of), get!(index));
-                let (list, index) = attempt!(place);
+                let (list, index) = place?;
                 let value = get!(from);
                 self.heap.list_mut(list).items[index] = value;
             }
             Op::Relate { relation, to, left, right } => {
                 let result = self.relate(relation, get!(left), get!(right));
-                set!(to, Value::Boolean(attempt!(result)));
+                set!(to, Value::Boolean(result?));
             }
             Op::Insert { from, logical } => {
                 let fact = get!(from);
                 if fact.is_null() {
-                    attempt!(Err(self.null_pointer("cannot insert null")));
+                    return Err(self.null_pointer("cannot insert null"));
                 }
                 self.actions.push(Action::Insert { fact, logical });
             }
