@@ -9,6 +9,7 @@ use decision::{Decision, Desk, Truth};
 
 pub use facts::Facts;
 pub use generate::{Generator, Recipe, RecipeError};
+pub use truth::training_line;
 
 /// The rule file that ships with the desk.
 pub const RULES: &str = include_str!("data/transactions.drl");

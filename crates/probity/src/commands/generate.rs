@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use deciders::rules::Rules;
 use decision::Decider;
-use desks::transactions::{self, Generator, NOISE_RULES, Recipe};
+use desks::transactions::{self, Generator, Recipe, training_line};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -183,27 +183,4 @@ fn label_part(generator: &Generator, rules: &Rules, range: std::ops::Range<u64>)
         all.push(Labelled { facts, raw: String::from_utf8(raw)? });
     }
     Ok(all)
-}
-
-/// The training view: canonical level, each reason and each telling rule once.
-fn training_line(case_id: &str, facts: &str, raw: &Value) -> String {
-    let unique = |list: &Value| {
-        let mut seen: Vec<String> = Vec::new();
-        for item in list.as_array().into_iter().flatten().filter_map(Value::as_str) {
-            if seen.iter().all(|known| known != item) {
-                seen.push(item.to_owned());
-            }
-        }
-        seen
-    };
-    let outcome = raw["decision"]["aml_decision"].as_str().unwrap_or_default();
-    let level = transactions::OUTCOMES.iter().position(|known| *known == outcome);
-    let mut fired: Vec<String> = unique(&raw["fired_rules"]).into_iter().map(|rule| rule.to_uppercase()).collect();
-    fired.retain(|rule| !NOISE_RULES.contains(&rule.as_str()));
-    let decision = json!({
-        "aml_decision": outcome,
-        "escalation_level": level,
-        "reasons": unique(&raw["decision"]["reasons"]),
-    });
-    format!("{{\"case_id\":\"{case_id}\",\"facts\":{facts},\"decision\":{decision},\"fired_rules\":{}}}", json!(fired))
 }
