@@ -125,6 +125,15 @@ impl<'r> Runner<'r> {
         self.session.memory().read_json(text).map_err(|error| DecideError::NotJson(error.to_string()))
     }
 
+    /// Reads a case line; its facts are those under `facts`, or the line itself.
+    ///
+    /// # Errors
+    /// Where and why the text is not JSON.
+    pub fn read_case(&mut self, line: &[u8]) -> Result<Value, DecideError> {
+        let line = self.read(line)?;
+        Ok(self.session.memory().get(line, "facts").unwrap_or(line))
+    }
+
     /// Inserts a case's facts and fires.
     ///
     /// # Errors

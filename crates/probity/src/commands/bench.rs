@@ -98,8 +98,7 @@ fn parsed_rate(rules: &Rules, lines: &[&[u8]], threads: usize) -> (f64, usize) {
                 let mut facts = Vec::with_capacity(GROUP);
                 for (runner, line) in runners.iter_mut().zip(group) {
                     runner.begin();
-                    let read = runner.read(line).ok();
-                    facts.push(read.map(|value| runner.session().memory().get(value, "facts").unwrap_or(value)));
+                    facts.push(runner.read_case(line).ok());
                 }
                 failed += facts.iter().filter(|value| value.is_none()).count();
                 let start = Instant::now();
@@ -133,7 +132,7 @@ fn line_rate(rules: &Rules, text: &[u8], threads: usize) -> anyhow::Result<f64> 
     Ok(lines as f64 / start.elapsed().as_secs_f64())
 }
 
-pub(crate) fn median(values: &mut [f64]) -> f64 {
+fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -144,7 +143,7 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 }
 
 /// The most memory that the process has held, from the kernel's account; null elsewhere.
-pub(crate) fn peak_memory_mb() -> Option<f64> {
+fn peak_memory_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;

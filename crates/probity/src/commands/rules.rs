@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use deciders::rules::Rules;
 use decision::lines::{Answer, Line, MAXIMUM_LINE, Summary, answer_lines};
-use rules::{RuleBase, Session};
 
 use crate::exit::{InputError, Outcome, Status};
 use crate::streams;
@@ -92,8 +91,9 @@ fn fire(file: &Path, max_firings: usize) -> Outcome {
     let rules = Rules::load(file)?;
     let mut text = Vec::new();
     std::io::stdin().read_to_end(&mut text)?;
-    let mut session = Session::new(rules.base());
-    fill_globals(rules.base(), &mut session);
+    let mut runner = rules.runner();
+    runner.begin();
+    let session = runner.session();
     let facts = session
         .memory()
         .read_json(&text)
@@ -142,15 +142,6 @@ fn fire(file: &Path, max_firings: usize) -> Outcome {
     }
 }
 
-/// Globals of collection types start empty.
-fn fill_globals(base: &RuleBase, session: &mut Session<'_>) {
-    for (index, global) in base.globals().iter().enumerate() {
-        let mut memory = session.memory();
-        let empty = memory.empty(global.kind);
-        memory.set_global(index, empty);
-    }
-}
-
 fn run_cases(arguments: &Run) -> Outcome {
     let mut rules = Rules::load(&arguments.file)?;
     rules.set_firing_limit(arguments.max_firings);
@@ -195,7 +186,6 @@ pub(crate) fn raw_worker(rules: &Rules) -> Box<dyn Answer + '_> {
 
 fn raw_line(runner: &mut deciders::rules::Runner<'_>, text: &[u8]) -> Result<(), decision::DecideError> {
     runner.begin();
-    let line = runner.read(text)?;
-    let facts = runner.session().memory().get(line, "facts");
-    runner.fire(facts.unwrap_or(line))
+    let facts = runner.read_case(text)?;
+    runner.fire(facts)
 }

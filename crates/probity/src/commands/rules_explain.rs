@@ -24,10 +24,7 @@ pub(crate) fn run(file: &Path, cases: Option<&Path>, coverage_only: bool) -> Out
         }
         lines += 1;
         runner.begin();
-        let result = runner.read(&line).and_then(|value| {
-            let facts = runner.session().memory().get(value, "facts").unwrap_or(value);
-            runner.fire(facts)
-        });
+        let result = runner.read_case(&line).and_then(|facts| runner.fire(facts));
         failed += u64::from(result.is_err());
         let mut seen = vec![false; firings.len()];
         for rule in runner.session().fired() {
