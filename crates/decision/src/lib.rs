@@ -5,6 +5,8 @@
 //!
 //! Invariant: a line in gives exactly one line out, a failure included.
 
+#![forbid(unsafe_code)]
+
 pub mod case;
 pub mod lines;
 

@@ -2,6 +2,8 @@
 //!
 //! One folder per desk, with the same file names in each.
 
+#![forbid(unsafe_code)]
+
 pub mod transactions;
 
 /// Every desk, by the name the command line gives it.

@@ -3,6 +3,8 @@
 //! [`Observations`] pairs each truth with the decision on the same case; [`Scorecard`] is what comes of
 //! them; [`report`] draws it, [`compare`] sets several side by side.
 
+#![forbid(unsafe_code)]
+
 mod bootstrap;
 pub mod compare;
 mod curves;

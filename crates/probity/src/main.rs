@@ -1,5 +1,7 @@
 //! Probity decides cases and proves how well it decides them.
 
+#![forbid(unsafe_code)]
+
 mod commands;
 mod exit;
 mod streams;
@@ -22,6 +24,9 @@ enum Command {
     /// Check, test, run and explain rule files.
     #[command(subcommand)]
     Rules(commands::rules::Command),
+    /// Boosted trees in LightGBM's text format: score, explain, train.
+    #[command(subcommand)]
+    Trees(commands::trees::Command),
     /// Make synthetic cases, labelled by the rules.
     #[command(subcommand)]
     Generate(commands::generate::Command),
@@ -63,6 +68,7 @@ fn run(command: Command) -> exit::Outcome {
     match command {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Rules(command) => commands::rules::run(command),
+        Command::Trees(command) => commands::trees::run(command),
         Command::Generate(command) => commands::generate::run(command),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Split(arguments) => commands::split::run(&arguments),

@@ -28,6 +28,8 @@
 //!
 //! Invariant: the same facts in the same order give the same firings, whatever ran in the session before.
 
+#![forbid(unsafe_code)]
+
 mod compile;
 mod decimal;
 mod heap;

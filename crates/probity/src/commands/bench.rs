@@ -27,11 +27,27 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 9)]
         rounds: usize,
     },
+    /// The tree engine on the rows of a CSV file.
+    Trees {
+        /// A model in LightGBM's text format.
+        model: PathBuf,
+        /// Rows.
+        rows: PathBuf,
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+        /// Measured rounds; the median counts.
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+    },
 }
 
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Rules { file, cases, threads, rounds } => rules(&file, &cases, threads.max(1), rounds.max(1)),
+        Command::Trees { model, rows, threads, rounds } => {
+            super::trees::bench::run(&model, &rows, threads.max(1), rounds.max(1))
+        }
     }
 }
 
@@ -132,7 +148,7 @@ fn line_rate(rules: &Rules, text: &[u8], threads: usize) -> anyhow::Result<f64> 
     Ok(lines as f64 / start.elapsed().as_secs_f64())
 }
 
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -143,7 +159,7 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// The most memory that the process has held, from the kernel's account; null elsewhere.
-fn peak_memory_mb() -> Option<f64> {
+pub(super) fn peak_memory_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;

@@ -11,3 +11,4 @@ pub(crate) mod rules;
 mod rules_explain;
 mod rules_test;
 pub(crate) mod split;
+pub(crate) mod trees;
