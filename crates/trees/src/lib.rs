@@ -2,7 +2,7 @@
 //! path-dependent SHAP values, and training that gives the same model on any number of threads.
 //!
 //! [`Model`] is a model as the file states it. [`Compiled`] is the form that scores and explains fast, a
-//! [`Predictor`] its working memory for one thread.
+//! [`Predictor`] its working memory for one thread. [`train`] makes a model from a [`Table`].
 //!
 //! Invariant: a row's bytes never depend on the rows beside it, on the processor or on the threads.
 //!
@@ -25,6 +25,7 @@ mod objective;
 mod predict;
 mod quadrature;
 mod text;
+mod train;
 
 pub use compiled::Compiled;
 pub use kernel::Level;
@@ -32,3 +33,4 @@ pub use model::{Leaf, Missing, Model, Node, Test, Tree, ZERO};
 pub use objective::Objective;
 pub use predict::Predictor;
 pub use text::{ModelError, Problem};
+pub use train::{Loss, Metric, ParameterError, Parameters, Table, TrainError, Trained, train};

@@ -176,7 +176,7 @@ fn read(
     parameters: Vec<(String, String)>,
 ) -> Result<Model, ModelError> {
     let classes: usize = header.number("num_tree_per_iteration")?;
-    if classes == 0 || sections.len() % classes != 0 {
+    if classes == 0 || !sections.len().is_multiple_of(classes) {
         return Err(header.error("num_tree_per_iteration", Problem::Iterations { trees: sections.len(), classes }));
     }
     let feature_names: Vec<String> = header.get("feature_names")?.split_ascii_whitespace().map(str::to_owned).collect();

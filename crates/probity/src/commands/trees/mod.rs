@@ -3,6 +3,7 @@
 pub(super) mod bench;
 mod predict;
 pub(super) mod table;
+mod train;
 
 use std::path::PathBuf;
 
@@ -14,11 +15,14 @@ use crate::exit::Outcome;
 pub(crate) enum Command {
     /// Score the rows of a CSV file with a LightGBM model; prints one JSON line for each.
     Predict(predict::Arguments),
+    /// Train a model on a CSV file; prints one JSON object.
+    Train(train::Arguments),
 }
 
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
     }
 }
 

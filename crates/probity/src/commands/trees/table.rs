@@ -72,6 +72,11 @@ impl Table {
         .into())
     }
 
+    /// The text of a cell of the row read last.
+    pub(crate) fn text(&self, column: usize) -> &[u8] {
+        self.record.get(column).unwrap_or_default()
+    }
+
     /// Reads the next row and adds the cells of those columns to `out`. On an error nothing is added, and
     /// the next call goes on with the next row. Nothing at the end of the file.
     pub(crate) fn next(&mut self, columns: &[usize], out: &mut Vec<f64>) -> Option<Result<u64, BadRow>> {
