@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alerts;
 pub mod transactions;
 
 /// Every desk, by the name the command line gives it.

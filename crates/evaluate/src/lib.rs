@@ -8,12 +8,15 @@
 mod bootstrap;
 pub mod compare;
 mod curves;
+mod explanations;
 mod observations;
+pub mod rank;
 pub mod report;
 mod scorecard;
 mod svg;
 pub mod table;
 
 pub use curves::{Curve, Ranking};
+pub use explanations::{Explanations, Importance, Waterfall};
 pub use observations::{JoinError, Observation, Observations};
 pub use scorecard::{ClassScore, Interval, Latency, PrecisionRecall, Scorecard, Settings};

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::compare::{self, Row};
+use crate::explanations::{self, Explanations};
 use crate::scorecard::{Interval, Scorecard};
 use crate::svg::{self, escape};
 
@@ -35,6 +36,11 @@ fn page(title: &str, body: &str, data: &impl serde::Serialize) -> String {
 
 /// One scorecard.
 pub fn html(card: &Scorecard) -> String {
+    html_with(card, None)
+}
+
+/// One scorecard, with what the model looked at.
+pub fn html_with(card: &Scorecard, explanations: Option<&Explanations>) -> String {
     let who = card.decided_by.as_ref().map_or("unknown decider".to_owned(), |id| format!("{} {}", id.name, id.version));
     let mut body = format!("<h1>{}: {} cases of {}</h1>\n", escape(&who), card.cases, escape(&card.set));
     if let Some(identity) = &card.decided_by {
@@ -59,6 +65,14 @@ pub fn html(card: &Scorecard) -> String {
     }
     if !card.latency_histogram.is_empty() {
         plot("Time per decision", svg::latency(card));
+    }
+    if let Some(explanations) = explanations {
+        plot("What the model looks at", explanations::summary(explanations));
+        for case in &explanations.cases {
+            let truth = if case.truth { "positive" } else { "negative" };
+            let title = format!("{} (truly {truth}): score {:.3}", escape(&case.case_id), case.score);
+            plot(&title, explanations::waterfall(case));
+        }
     }
     body += "</div>\n";
     page(&format!("{who} on {}", card.set), &body, card)

@@ -36,7 +36,10 @@ enum Command {
     Split(commands::split::Arguments),
     /// Decide case lines; prints one decision line each.
     Decide(commands::decide::Arguments),
-    /// Measure decisions against the truth.
+    /// Train a desk's model.
+    #[command(subcommand)]
+    Train(commands::train::Command),
+    /// Measure decisions against the truth, or a model on batches.
     Evaluate(commands::evaluate::Arguments),
     /// Set scorecards side by side.
     Compare(commands::compare::Arguments),
@@ -73,6 +76,7 @@ fn run(command: Command) -> exit::Outcome {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Split(arguments) => commands::split::run(&arguments),
         Command::Decide(arguments) => commands::decide::run(&arguments),
+        Command::Train(command) => commands::train::run(command),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Bench(command) => commands::bench::run(command),

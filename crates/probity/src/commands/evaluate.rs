@@ -4,16 +4,32 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, Subcommand};
 use decision::{Case, DecisionLine, Desk};
 use evaluate::{Observations, Scorecard, Settings, report, table};
 use serde::Deserialize;
 
-use crate::exit::{InputError, Outcome, Status};
+use crate::exit::{InputError, Outcome, Status, UsageError};
 use crate::streams;
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    model: Option<Model>,
+    #[command(flatten)]
+    lines: Option<Lines>,
+}
+
+/// Models that are measured on batches.
+#[derive(Subcommand)]
+enum Model {
+    /// A model of `train alerts` on batches with known truth.
+    Alerts(super::alerts::evaluate::Arguments),
+}
+
+#[derive(Args)]
+struct Lines {
     /// The desk, for example `transactions`.
     desk: String,
     /// Labelled case lines.
@@ -52,6 +68,14 @@ struct Timings {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    match (&arguments.model, &arguments.lines) {
+        (Some(Model::Alerts(arguments)), _) => super::alerts::evaluate::run(arguments),
+        (None, Some(lines)) => evaluate_lines(lines),
+        (None, None) => Err(UsageError("a desk is needed, and --truth with its labelled cases".to_owned()).into()),
+    }
+}
+
+fn evaluate_lines(arguments: &Lines) -> Outcome {
     let desk = super::decide::desk(&arguments.desk)?;
     let timings = match &arguments.timings {
         Some(path) => {

@@ -1,4 +1,4 @@
-//! `probity generate`: synthetic cases, labelled by the rules.
+//! `probity generate`: synthetic cases; those of transactions are labelled by the rules.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -19,6 +19,8 @@ use crate::streams;
 pub(crate) enum Command {
     /// Transaction cases: DIR/cases.jsonl to train on, DIR/audit.jsonl with the raw view, DIR/manifest.json.
     Transactions(Transactions),
+    /// Alert batches: accounts that pay each other, rings among them, alerts on both, week after week.
+    Alerts(super::alerts::generate::Arguments),
 }
 
 #[derive(Args)]
@@ -50,6 +52,7 @@ pub(crate) fn threads() -> usize {
 
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
+        Command::Alerts(arguments) => super::alerts::generate::run(&arguments),
         Command::Transactions(arguments) => {
             let rules = super::decide::rules(arguments.rules.as_deref())?;
             let recipe = match &arguments.recipe {

@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+pub(crate) mod alerts;
 pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod decide;
@@ -11,4 +12,5 @@ pub(crate) mod rules;
 mod rules_explain;
 mod rules_test;
 pub(crate) mod split;
+pub(crate) mod train;
 pub(crate) mod trees;

@@ -372,12 +372,9 @@ fn child_bounds(bounds: Bounds, split: &Split, monotone: i8) -> (Bounds, Bounds)
 /// The question of a split in terms of values.
 fn test(data: &Dataset, split: &Split, sets: &mut Vec<Vec<u32>>) -> Test {
     match (&data.bins[data.used[split.slot]].cut, &split.goes_left) {
-        (Cut::Numeric { upper, missing }, GoesLeft::UpTo { bin, default_left }) => Test::Numeric {
-            // LightGBM's text has no infinity.
-            threshold: upper[usize::from(*bin)].min(1e300),
-            missing: *missing,
-            default_left: *default_left,
-        },
+        (Cut::Numeric { upper, missing }, GoesLeft::UpTo { bin, default_left }) => {
+            Test::Numeric { threshold: upper[usize::from(*bin)], missing: *missing, default_left: *default_left }
+        }
         (Cut::Categorical { categories, missing }, GoesLeft::These(bins)) => {
             let mut set = Vec::new();
             for bin in bins {

@@ -96,6 +96,17 @@ pub fn train(
 ) -> Result<Trained, TrainError> {
     check(table)?;
     validation.map_or(Ok(()), check)?;
+    let signs = parameters.monotone_constraints.len();
+    if signs != 0 && signs != table.names.len() {
+        let expected = "one sign per feature";
+        let name = "monotone_constraints".to_owned();
+        return Err(ParameterError::Value { name, value: format!("a list of {signs}"), expected }.into());
+    }
+    if (parameters.objective == Loss::Multiclass) != (parameters.num_class > 1) {
+        let expected = "more than 1 for multiclass, else 1";
+        let value = parameters.num_class.to_string();
+        return Err(ParameterError::Value { name: "num_class".to_owned(), value, expected }.into());
+    }
     let objective = Objective::new(table, parameters)?;
     if let Some(validation) = validation {
         Objective::new(validation, parameters).map(|_| ()).or_else(|error| match error {

@@ -29,7 +29,31 @@ pub(super) struct Ranking<'t> {
     gains: Vec<f64>,
     truncation: usize,
     norm: bool,
-    sigmoid: f64,
+    sigmoid: Sigmoid,
+}
+
+/// `1 / (1 + exp(slope x))` from a table, as LightGBM takes it for ranking: a million steps over the range
+/// in which it changes.
+struct Sigmoid {
+    slope: f64,
+    end: f64,
+    steps: f64,
+    table: Vec<f64>,
+}
+
+impl Sigmoid {
+    fn new(slope: f64) -> Self {
+        const STEPS: usize = 1 << 20;
+        let end = 25.0 / slope;
+        let steps = STEPS as f64 / (2.0 * end);
+        let table = (0..STEPS).map(|step| 1.0 / (1.0 + ((step as f64 / steps - end) * slope).exp())).collect();
+        Self { slope, end, steps, table }
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        let step = if x <= -self.end { 0 } else { ((x + self.end) * self.steps) as usize };
+        self.table[step.min(self.table.len() - 1)]
+    }
 }
 
 impl<'t> Objective<'t> {
@@ -171,7 +195,7 @@ impl<'t> Ranking<'t> {
             gains,
             truncation,
             norm: parameters.lambdarank_norm,
-            sigmoid: parameters.sigmoid,
+            sigmoid: Sigmoid::new(parameters.sigmoid),
         })
     }
 
@@ -195,7 +219,8 @@ impl<'t> Ranking<'t> {
         let labels = &self.labels[start..start + count];
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by(|a, b| sums[*b].total_cmp(&sums[*a]));
-        let mut slopes = vec![[0.0f64; 2]; count];
+        // Single precision, as LightGBM adds them up.
+        let mut slopes = vec![[0.0f32; 2]; count];
         let spread = count > 0 && sums[order[0]] != sums[order[count - 1]];
         let mut total = 0.0;
         for i in 0..count.saturating_sub(1).min(self.truncation) {
@@ -209,22 +234,23 @@ impl<'t> Ranking<'t> {
                 let distance = sums[high] - sums[low];
                 let mut cost = gap * (super::metric::discount(i) - super::metric::discount(j)).abs() * inverse_best;
                 if self.norm && spread {
-                    cost /= 0.01 + distance.abs();
+                    cost /= f64::from(0.01f32) + distance.abs();
                 }
-                let chance = 1.0 / (1.0 + (distance * self.sigmoid).exp());
-                let first_order = -self.sigmoid * cost * chance;
-                let second_order = self.sigmoid * self.sigmoid * cost * chance * (1.0 - chance);
-                slopes[low][0] -= first_order;
-                slopes[low][1] += second_order;
-                slopes[high][0] += first_order;
-                slopes[high][1] += second_order;
+                let chance = self.sigmoid.at(distance);
+                let slope = self.sigmoid.slope;
+                let first_order = -slope * cost * chance;
+                let second_order = slope * slope * cost * chance * (1.0 - chance);
+                slopes[low][0] -= first_order as f32;
+                slopes[low][1] += second_order as f32;
+                slopes[high][0] += first_order as f32;
+                slopes[high][1] += second_order as f32;
                 total -= 2.0 * first_order;
             }
         }
         let scale = if self.norm && total > 0.0 { (1.0 + total).log2() / total } else { 1.0 };
         for (index, (out, slope)) in out.iter_mut().zip(&slopes).enumerate() {
             let weight = self.weights.map_or(1.0, |weights| weights[start + index]);
-            *out = [(slope[0] * scale * weight) as f32, (slope[1] * scale * weight) as f32];
+            *out = slope.map(|slope| (f64::from((f64::from(slope) * scale) as f32) * weight) as f32);
         }
     }
 }

@@ -3,7 +3,9 @@
 pub(super) mod bench;
 mod predict;
 pub(super) mod table;
-mod train;
+pub(super) mod train;
+
+pub(super) use train::read_parameters;
 
 use std::path::PathBuf;
 

@@ -113,7 +113,7 @@ fn path(arguments: &Arguments) -> String {
 }
 
 /// Reads parameters from a file, or from `name=value,name=value`.
-fn read_parameters(text: &str, parameters: &mut Parameters) -> anyhow::Result<()> {
+pub(crate) fn read_parameters(text: &str, parameters: &mut Parameters) -> anyhow::Result<()> {
     let path = Path::new(text);
     let from_file = !text.contains('=') && !text.is_empty();
     let content = if from_file {
