@@ -1,0 +1,361 @@
+//! Boosted trees as an artifact: a folder with the model in LightGBM's text format and a manifest that says
+//! what it was trained on and how its scores are calibrated.
+
+use std::path::{Path, PathBuf};
+
+use ::trees::{Compiled, Model, ModelError, Predictor};
+use decision::Identity;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The version of the manifest that this program writes.
+const FORMAT: u32 = 1;
+
+/// What is written beside the model.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this structure.
+    pub format: u32,
+    /// What is scored, for example `alerts/scorer`.
+    pub kind: String,
+    /// Version of the program that trained.
+    pub version: String,
+    /// SHA-256 of `model.txt`.
+    pub model_sha256: String,
+    /// Columns of a row, in order.
+    pub features: Vec<String>,
+    /// Training parameters, by LightGBM's names.
+    pub parameters: Vec<(String, String)>,
+    /// What it was trained on.
+    pub data: DataCard,
+    /// From raw sums to probabilities; absent for rankers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// Where a case counts as positive; absent for rankers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
+    /// Figures on the test split, by name.
+    pub metrics: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a model was trained on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DataCard {
+    /// SHA-256 over the features and labels of all rows, in order.
+    pub sha256: String,
+    /// Rows trained on.
+    pub train_rows: usize,
+    /// Rows for early stopping and calibration.
+    pub validation_rows: usize,
+    /// Rows tested on.
+    pub test_rows: usize,
+    /// First and last day of the training split.
+    pub train_days: (String, String),
+    /// First and last day of the test split.
+    pub test_days: (String, String),
+}
+
+/// A logistic curve over raw sums (Platt, "Probabilistic outputs for support vector machines", 1999). It is
+/// strictly monotone, so that calibrated scores keep the order of the raw ones.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Factor of the raw sum, above 0.
+    pub slope: f64,
+    /// Added to it.
+    pub intercept: f64,
+}
+
+/// A score from which a case is positive.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// The score.
+    pub score: f64,
+    /// The recall on the validation split that it was chosen for.
+    pub recall: f64,
+}
+
+/// An artifact that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("failed to open {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The manifest is not what it should be.
+    #[error("{} is no manifest: {problem}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The model is not what it should be.
+    #[error("failed to read {}: {source}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ModelError,
+    },
+    /// The files do not belong together.
+    #[error("{}: {problem}", path.display())]
+    Mismatch {
+        /// The folder.
+        path: PathBuf,
+        /// What does not fit.
+        problem: &'static str,
+    },
+}
+
+impl Calibration {
+    /// Fits the curve to raw sums and truths, with Platt's targets against overconfidence. Nothing where
+    /// raw sums do not rise with the truth.
+    pub fn fit(sums: &[f64], truths: &[bool]) -> Option<Self> {
+        let positives = truths.iter().filter(|truth| **truth).count() as f64;
+        let negatives = truths.len() as f64 - positives;
+        if positives == 0.0 || negatives == 0.0 {
+            return None;
+        }
+        let target = |truth: bool| if truth { (positives + 1.0) / (positives + 2.0) } else { 1.0 / (negatives + 2.0) };
+        // Newton's method on the mean loss, with steps halved until they help.
+        let loss = |slope: f64, intercept: f64| -> f64 {
+            let one = |(sum, truth): (&f64, &bool)| {
+                let value = slope * sum + intercept;
+                value.max(0.0) - target(*truth) * value + (-value.abs()).exp().ln_1p()
+            };
+            sums.iter().zip(truths).map(one).sum()
+        };
+        let (mut slope, mut intercept) = (1.0, 0.0);
+        let mut lost = loss(slope, intercept);
+        for _ in 0..100 {
+            let (mut gradient, mut hessian) = ([0.0; 2], [1e-9, 0.0, 1e-9]);
+            for (sum, truth) in sums.iter().zip(truths) {
+                let chance = 1.0 / (1.0 + (-(slope * sum + intercept)).exp());
+                let (error, weight) = (chance - target(*truth), chance * (1.0 - chance));
+                gradient[0] += error * sum;
+                gradient[1] += error;
+                hessian[0] += weight * sum * sum;
+                hessian[1] += weight * sum;
+                hessian[2] += weight;
+            }
+            let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
+            let step = (
+                (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / determinant,
+                (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / determinant,
+            );
+            let shares = (0..30).map(|halvings| 0.5f64.powi(halvings));
+            let better = shares
+                .map(|share| (slope - share * step.0, intercept - share * step.1))
+                .find(|next| loss(next.0, next.1) < lost);
+            let Some(next) = better else { break };
+            (slope, intercept) = next;
+            lost = loss(slope, intercept);
+        }
+        (slope > 0.0 && slope.is_finite() && intercept.is_finite()).then_some(Self { slope, intercept })
+    }
+
+    /// The probability of a raw sum.
+    pub fn apply(&self, sum: f64) -> f64 {
+        1.0 / (1.0 + (-(self.slope * sum + self.intercept)).exp())
+    }
+}
+
+/// A model with its manifest, ready to score.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    manifest: Manifest,
+    model: Model,
+    compiled: Compiled,
+    identity: Identity,
+}
+
+/// A scored row.
+#[derive(Clone, Debug, Default)]
+pub struct Scored {
+    /// The calibrated probability where there is a calibration, else the model's own score.
+    pub score: f64,
+    /// Raw sum.
+    pub sum: f64,
+    /// The columns that contributed most, largest first, each with its contribution to the raw sum.
+    pub top: Vec<(usize, f64)>,
+}
+
+impl Artifact {
+    /// Puts a trained model and its manifest together.
+    pub fn new(model: Model, mut manifest: Manifest) -> Self {
+        let text = model.to_text();
+        manifest.format = FORMAT;
+        manifest.version = env!("CARGO_PKG_VERSION").to_owned();
+        manifest.features = model.feature_names.clone();
+        manifest.parameters = model.parameters.clone();
+        manifest.model_sha256 = hash(text.as_bytes());
+        let compiled = Compiled::new(&model);
+        let identity = identity(&manifest);
+        Self { manifest, model, compiled, identity }
+    }
+
+    /// Reads an artifact's folder, or a model file of LightGBM alone, which is then neither calibrated nor
+    /// says what it scores: `kind` does.
+    ///
+    /// # Errors
+    /// When a file is missing or broken, or model and manifest do not belong together.
+    pub fn load(path: &Path, kind: &str) -> Result<Self, Error> {
+        let read = |path: &Path| std::fs::read(path).map_err(|source| Error::Open { path: path.to_owned(), source });
+        if path.is_file() {
+            let model = parse(path, read(path)?)?;
+            return Ok(Self::new(model, Manifest { kind: kind.to_owned(), ..Manifest::default() }));
+        }
+        let place = path.join("manifest.json");
+        let problem = |problem: String| Error::Manifest { path: place.clone(), problem };
+        let manifest: Manifest = serde_json::from_slice(&read(&place)?).map_err(|error| problem(error.to_string()))?;
+        if manifest.format != FORMAT {
+            return Err(problem(format!("format {} is not known, only {FORMAT}", manifest.format)));
+        }
+        let place = path.join("model.txt");
+        let text = read(&place)?;
+        let mismatch = |problem| Error::Mismatch { path: path.to_owned(), problem };
+        if hash(&text) != manifest.model_sha256 {
+            return Err(mismatch("model.txt is not the model that the manifest describes"));
+        }
+        let model = parse(&place, text)?;
+        if model.feature_names != manifest.features {
+            return Err(mismatch("the features of model and manifest differ"));
+        }
+        let (compiled, identity) = (Compiled::new(&model), identity(&manifest));
+        Ok(Self { manifest, model, compiled, identity })
+    }
+
+    /// Writes the folder.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), Error> {
+        let write = |name: &str, content: String| {
+            let path = folder.join(name);
+            let part = folder.join(format!("{name}.part"));
+            std::fs::write(&part, content)
+                .and_then(|()| std::fs::rename(&part, &path))
+                .map_err(|source| Error::Open { path, source })
+        };
+        std::fs::create_dir_all(folder).map_err(|source| Error::Open { path: folder.to_owned(), source })?;
+        write("model.txt", self.model.to_text())?;
+        let manifest = serde_json::to_string_pretty(&self.manifest).expect("a manifest is JSON");
+        write("manifest.json", manifest + "\n")
+    }
+
+    /// What is known of the model.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Who decides.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The model as it is run.
+    pub fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+
+    /// Turns a raw sum into a score.
+    pub fn score(&self, sum: f64) -> f64 {
+        match &self.manifest.calibration {
+            Some(calibration) => calibration.apply(sum),
+            None => {
+                let mut score = [sum];
+                self.model.transform(&mut score);
+                score[0]
+            }
+        }
+    }
+
+    /// Scores rows of a model of one class, and names the `top` largest contributions of each where the
+    /// model explains.
+    pub fn score_rows(&self, predictor: &mut Predictor<'_>, rows: &[f64], top: usize) -> Vec<Scored> {
+        let features = self.compiled.features();
+        let count = rows.len() / features.max(1);
+        let mut sums = vec![0.0; count];
+        predictor.raw(rows, &mut sums);
+        let mut scored: Vec<Scored> =
+            sums.into_iter().map(|sum| Scored { score: self.score(sum), sum, top: Vec::new() }).collect();
+        if top > 0 && self.compiled.explains() {
+            let mut contributions = vec![0.0; count * (features + 1)];
+            predictor.contributions(rows, &mut contributions);
+            for (scored, row) in scored.iter_mut().zip(contributions.chunks_exact(features + 1)) {
+                scored.top = largest(&row[..features], top);
+            }
+        }
+        scored
+    }
+}
+
+/// The largest contributions by size; of equal ones the earlier column's.
+fn largest(row: &[f64], count: usize) -> Vec<(usize, f64)> {
+    let mut list: Vec<(usize, f64)> = row.iter().copied().enumerate().filter(|(_, value)| *value != 0.0).collect();
+    let order = |a: &(usize, f64), b: &(usize, f64)| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0));
+    if list.len() > count {
+        list.select_nth_unstable_by(count - 1, order);
+        list.truncate(count);
+    }
+    list.sort_by(order);
+    list
+}
+
+fn parse(path: &Path, text: Vec<u8>) -> Result<Model, Error> {
+    let text = String::from_utf8_lossy(&text);
+    let model = Model::parse(&text).map_err(|source| Error::Model { path: path.to_owned(), source })?;
+    if model.classes == 1 {
+        Ok(model)
+    } else {
+        Err(Error::Mismatch { path: path.to_owned(), problem: "a model of one class is needed" })
+    }
+}
+
+fn identity(manifest: &Manifest) -> Identity {
+    // The hash covers what decides: the model and how its sums become scores.
+    let calibration = serde_json::to_string(&(&manifest.calibration, &manifest.threshold)).unwrap_or_default();
+    Identity {
+        name: format!("trees:{}", manifest.kind),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        hash: hash(format!("{}{calibration}", manifest.model_sha256).as_bytes()),
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calibration_finds_the_curve_that_truths_were_drawn_from() {
+        let (sums, truths): (Vec<f64>, Vec<bool>) = (0..20_000)
+            .map(|index| {
+                let sum = f64::from(index % 200) / 20.0 - 5.0;
+                let chance = 1.0 / (1.0 + (-(0.7 * sum - 1.0)).exp());
+                (sum, (f64::from(index / 200) + 0.5) / 100.0 < chance)
+            })
+            .unzip();
+        let fitted = Calibration::fit(&sums, &truths).expect("a curve");
+        assert!((fitted.slope - 0.7).abs() < 0.01 && (fitted.intercept + 1.0).abs() < 0.01, "{fitted:?}");
+        assert_eq!(Calibration::fit(&[1.0, 2.0], &[true, true]), None);
+    }
+
+    #[test]
+    fn the_largest_contributions_come_first() {
+        assert_eq!(largest(&[0.1, -3.0, 0.0, 3.0, 2.0], 3), [(1, -3.0), (3, 3.0), (4, 2.0)]);
+        assert_eq!(largest(&[0.0, 1.0], 5), [(1, 1.0)]);
+    }
+}

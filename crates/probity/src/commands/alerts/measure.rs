@@ -1,0 +1,184 @@
+//! Figures and drawings of an alert model on rows it has not seen.
+
+use std::path::Path;
+
+use deciders::trees::Artifact;
+use decision::{Decision, Truth};
+use evaluate::{Explanations, Importance, Observation, Observations, Scorecard, Settings, Waterfall, rank, report};
+use serde_json::{Map, Value, json};
+use trees::Predictor;
+
+use super::ModelKind;
+use super::data::Data;
+use crate::streams;
+
+/// Outcomes, less severe first.
+const OUTCOMES: [&str; 2] = ["DISMISS", "ESCALATE"];
+/// Rows whose explanations are drawn in the summary.
+const SAMPLED: usize = 250;
+
+/// All that is measured.
+pub(super) struct Measured {
+    pub(super) card: Scorecard,
+    pub(super) explanations: Explanations,
+    /// Figures by name, for the manifest and the terminal.
+    pub(super) figures: Map<String, Value>,
+}
+
+/// Measures a model.
+pub(super) fn measure(artifact: &Artifact, data: &Data, kind: ModelKind, set: &str) -> Measured {
+    let mut predictor = Predictor::new(artifact.compiled());
+    let scored = artifact.score_rows(&mut predictor, &data.rows, 0);
+    let threshold = artifact.manifest().threshold.map(|threshold| threshold.score);
+    let list = data
+        .marks
+        .iter()
+        .zip(&scored)
+        .map(|(mark, scored)| {
+            // Rankers have no probability; only the order of their scores counts.
+            let positive = scored.score >= threshold.unwrap_or(0.5);
+            let outcome = |yes: bool| OUTCOMES[usize::from(yes)].to_owned();
+            Observation {
+                truth: Truth { outcome: outcome(mark.truth), level: None, reasons: Vec::new() },
+                decision: Some(Decision {
+                    outcome: outcome(positive),
+                    score: Some(if kind == ModelKind::Ranker { logistic(scored.sum) } else { scored.score }),
+                    ..Decision::default()
+                }),
+            }
+        })
+        .collect();
+    let observations = Observations { list, decided_by: Some(artifact.identity().clone()), ..Observations::default() };
+    let settings = Settings {
+        set: set.to_owned(),
+        outcomes: OUTCOMES.map(str::to_owned).to_vec(),
+        positive: vec![OUTCOMES[1].to_owned()],
+        threshold,
+        price_per_hour: None,
+        timings: None,
+    };
+    let card = Scorecard::new(&observations, &settings);
+    let mut figures = Map::new();
+    figures.insert("rows".to_owned(), json!(data.marks.len()));
+    figures.insert("positives".to_owned(), json!(data.marks.iter().filter(|mark| mark.truth).count()));
+    if let Some(ranking) = &card.ranking {
+        figures.insert("auc".to_owned(), json!(ranking.auc));
+        figures.insert("pr_auc".to_owned(), json!(ranking.average_precision));
+        for (recall, _, rate) in &ranking.at_recall {
+            figures.insert(format!("fpr_at_recall_{recall}"), json!(rate));
+        }
+        if kind != ModelKind::Ranker {
+            figures.insert("brier".to_owned(), json!(ranking.brier));
+            figures.insert("calibration_error".to_owned(), json!(ranking.calibration_error));
+        }
+    }
+    if let (Some(class), true) = (card.classes.last(), kind != ModelKind::Ranker) {
+        figures.insert("precision".to_owned(), json!(class.score.precision));
+        figures.insert("recall".to_owned(), json!(class.score.recall));
+        figures.insert("f1".to_owned(), json!(class.score.f1));
+    }
+    let mut lists: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut batch = None;
+    for (mark, scored) in data.marks.iter().zip(&scored) {
+        if batch != Some(mark.batch) {
+            lists.push(Vec::new());
+            batch = Some(mark.batch);
+        }
+        lists.last_mut().expect("just pushed").push((scored.sum, mark.grade));
+    }
+    for at in [5, 10, 20] {
+        figures.insert(format!("ndcg@{at}"), json!(rank::ndcg(&lists, at)));
+    }
+    Measured { card, explanations: explanations(artifact, data), figures }
+}
+
+fn logistic(sum: f64) -> f64 {
+    1.0 / (1.0 + (-sum).exp())
+}
+
+/// The area under the ROC curve, or NDCG@10 of a ranker: what models are chosen by.
+pub(super) fn quality(artifact: &Artifact, data: &Data, kind: ModelKind) -> Option<f64> {
+    let figures = measure_only(artifact, data, kind);
+    figures.get(if kind == ModelKind::Ranker { "ndcg@10" } else { "auc" }).and_then(Value::as_f64)
+}
+
+fn measure_only(artifact: &Artifact, data: &Data, kind: ModelKind) -> Map<String, Value> {
+    measure(artifact, data, kind, "").figures
+}
+
+fn explanations(artifact: &Artifact, data: &Data) -> Explanations {
+    let (count, width) = (data.marks.len(), data.width());
+    if count == 0 || !artifact.compiled().explains() {
+        return Explanations::default();
+    }
+    let contributions = artifact.compiled().contributions(&data.rows);
+    let contribution = |row: usize, column: usize| contributions[row * (width + 1) + column];
+    let step = count.div_ceil(SAMPLED);
+    let mut features: Vec<Importance> = (0..width)
+        .map(|column| {
+            let mut known: Vec<f64> =
+                (0..count).map(|row| data.row(row)[column]).filter(|value| !value.is_nan()).collect();
+            known.sort_by(f64::total_cmp);
+            let rank = |value: f64| known.partition_point(|other| *other < value) as f64 / known.len().max(1) as f64;
+            Importance {
+                name: data.plan.names()[column].clone(),
+                mean_size: (0..count).map(|row| contribution(row, column).abs()).sum::<f64>() / count as f64,
+                sample: (0..count)
+                    .step_by(step)
+                    .map(|row| (contribution(row, column), rank(data.row(row)[column])))
+                    .collect(),
+            }
+        })
+        .collect();
+    features.sort_by(|a, b| b.mean_size.total_cmp(&a.mean_size));
+    let mut predictor = Predictor::new(artifact.compiled());
+    let scored = artifact.score_rows(&mut predictor, &data.rows, 8);
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|a, b| scored[*b].sum.total_cmp(&scored[*a].sum));
+    let shown = [order[0], order[count / 2], order[count - 1]];
+    let cases = shown
+        .iter()
+        .map(|&row| {
+            let base = contribution(row, width);
+            let mut steps: Vec<(String, f64)> = scored[row]
+                .top
+                .iter()
+                .map(|(column, size)| {
+                    let sentence = data.plan.sentence(*column, data.row(row)[*column], *size);
+                    (sentence.split(", which").next().unwrap_or_default().to_owned(), *size)
+                })
+                .collect();
+            let rest = scored[row].sum - base - steps.iter().map(|(_, size)| size).sum::<f64>();
+            steps.push(("all others".to_owned(), rest));
+            let mark = &data.marks[row];
+            Waterfall { case_id: mark.id.clone(), truth: mark.truth, score: scored[row].score, base, steps }
+        })
+        .collect();
+    Explanations { features, cases }
+}
+
+impl Measured {
+    /// Writes `scorecard.json` and `report.html`.
+    pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let card = serde_json::to_string_pretty(&self.card)? + "\n";
+        streams::write_file(&folder.join("scorecard.json"), card.as_bytes())?;
+        let page = report::html_with(&self.card, Some(&self.explanations));
+        streams::write_file(&folder.join("report.html"), page.as_bytes())
+    }
+
+    /// A line for each figure.
+    pub(super) fn text(&self) -> String {
+        let line = |(name, value): (&String, &Value)| match value {
+            Value::Number(number) if number.is_f64() => {
+                format!("  {name:<22} {:.4}\n", number.as_f64().unwrap_or(f64::NAN))
+            }
+            Value::Null => String::new(),
+            other => format!("  {name:<22} {other}\n"),
+        };
+        let features = self.explanations.features.iter().take(8);
+        let features = features.map(|feature| format!("  {:<30} {:.3}\n", feature.name, feature.mean_size));
+        self.figures.iter().map(line).collect::<String>()
+            + "largest mean contributions\n"
+            + &features.collect::<String>()
+    }
+}
