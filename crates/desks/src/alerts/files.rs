@@ -54,6 +54,12 @@ pub enum Error {
         /// Why.
         source: ParquetError,
     },
+    /// The file is damaged in a way that the Parquet reader does not survive.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// A table without a column that every batch has.
     #[error("{} has no column `{column}`; it has {found}", path.display())]
     Column {
@@ -177,6 +183,12 @@ fn optional<T: DeserializeOwned>(path: &Path, columns: &[&'static str]) -> Resul
 
 /// Reads a table whose rows are `T`s.
 fn read_table<T: DeserializeOwned>(path: &Path, columns: &[&'static str]) -> Result<Vec<T>, Error> {
+    // The reader checks some of what a footer says with assertions.
+    std::panic::catch_unwind(|| read_rows(path, columns))
+        .unwrap_or_else(|_| Err(Error::Damaged { path: path.to_owned() }))
+}
+
+fn read_rows<T: DeserializeOwned>(path: &Path, columns: &[&'static str]) -> Result<Vec<T>, Error> {
     let file = File::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
     let broken = |source| Error::Parquet { path: path.to_owned(), source };
     let reader = SerializedFileReader::new(file).map_err(broken)?;
