@@ -36,6 +36,12 @@ enum Command {
     Split(commands::split::Arguments),
     /// Decide case lines; prints one decision line each.
     Decide(commands::decide::Arguments),
+    /// Turn other programs' output into batches.
+    #[command(subcommand)]
+    Import(commands::alerts::import::Command),
+    /// Write what models see, for other tools.
+    #[command(subcommand)]
+    Features(commands::alerts::features::Command),
     /// Train a desk's model.
     #[command(subcommand)]
     Train(commands::train::Command),
@@ -76,6 +82,8 @@ fn run(command: Command) -> exit::Outcome {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Split(arguments) => commands::split::run(&arguments),
         Command::Decide(arguments) => commands::decide::run(&arguments),
+        Command::Import(command) => commands::alerts::import::run(command),
+        Command::Features(command) => commands::alerts::features::run(command),
         Command::Train(command) => commands::train::run(command),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),

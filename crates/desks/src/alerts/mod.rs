@@ -1,6 +1,7 @@
 //! Alerts: which of the alerts that a monitoring system raised, and which clusters of them, deserve a person's
 //! time.
 
+pub mod amlsim;
 pub mod facts;
 pub mod features;
 pub mod files;

@@ -2,7 +2,9 @@
 
 mod data;
 pub(crate) mod evaluate;
+pub(crate) mod features;
 pub(crate) mod generate;
+pub(crate) mod import;
 mod measure;
 pub(crate) mod train;
 
