@@ -45,6 +45,9 @@ enum Command {
     /// Train a desk's model.
     #[command(subcommand)]
     Train(commands::train::Command),
+    /// Find parameters for a desk's model.
+    #[command(subcommand)]
+    Tune(commands::alerts::tune::Command),
     /// Measure decisions against the truth, or a model on batches.
     Evaluate(commands::evaluate::Arguments),
     /// Set scorecards side by side.
@@ -84,6 +87,7 @@ fn run(command: Command) -> exit::Outcome {
         Command::Decide(arguments) => commands::decide::run(&arguments),
         Command::Import(command) => commands::alerts::import::run(command),
         Command::Features(command) => commands::alerts::features::run(command),
+        Command::Tune(command) => commands::alerts::tune::run(command),
         Command::Train(command) => commands::train::run(command),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),

@@ -311,10 +311,11 @@ impl Plan {
         Self::named(kind, &names).expect("names that were just listed")
     }
 
-    /// The features of a trained model.
+    /// The features of a trained model. Names of an alert model that are none of ours are columns of the
+    /// features table.
     ///
     /// # Errors
-    /// When a name is not known.
+    /// When a name of a cluster model is not known.
     pub fn named(kind: Kind, names: &[String]) -> Result<Self, UnknownFeature> {
         let sources = names
             .iter()
@@ -326,6 +327,8 @@ impl Plan {
                 match (base, name.strip_prefix(ADDRESS_PREFIX)) {
                     (Some(place), _) => Ok(Source::Base(place)),
                     (None, Some(column)) if kind == Kind::Alert => Ok(Source::Address(column.to_owned())),
+                    // A model that was trained elsewhere names the columns of the features table.
+                    (None, None) if kind == Kind::Alert => Ok(Source::Address(name.clone())),
                     _ => Err(UnknownFeature(name.clone())),
                 }
             })

@@ -7,6 +7,7 @@ pub(crate) mod generate;
 pub(crate) mod import;
 mod measure;
 pub(crate) mod train;
+pub(crate) mod tune;
 
 use clap::ValueEnum;
 
