@@ -1,0 +1,45 @@
+//! Why the server does not start, or does not reload.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Whatever keeps a model from being loaded; its causes say the file and the place.
+pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the server stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No model is named: there is nothing to serve.
+    #[error("nothing to serve: name a rule file with --rules")]
+    NothingToServe,
+    /// The address is taken, or not ours.
+    #[error("failed to listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A model cannot be loaded.
+    #[error("failed to load {model}")]
+    Load {
+        /// Its name.
+        model: &'static str,
+        /// Why.
+        source: LoadError,
+    },
+    /// The file with the key cannot be used.
+    #[error("failed to read the key from {}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An origin is no origin.
+    #[error("`{0}` is not an origin such as https://example.com")]
+    Origin(String),
+    /// The system refuses threads, signals or sockets.
+    #[error("failed to start")]
+    Start(#[source] std::io::Error),
+}

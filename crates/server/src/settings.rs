@@ -1,0 +1,120 @@
+//! Every option of the server.
+//!
+//! One declaration gives the flag, the environment variable and the key in the configuration file. A flag
+//! counts before the environment, the environment before the file, the file before the default.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+/// See the module.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Rule file, for /v1/drools/score.
+    #[arg(long, env = "PROBITY_RULES", value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+
+    /// Firings allowed for one case.
+    #[arg(long, env = "PROBITY_MAX_FIRINGS", value_name = "COUNT", default_value = "100000")]
+    pub max_firings: usize,
+
+    /// Address and port; nobody but this machine reaches the default.
+    #[arg(long, env = "PROBITY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+
+    /// Threads; 0 takes as many as there are cores.
+    #[arg(long, env = "PROBITY_SERVE_THREADS", value_name = "COUNT", default_value = "0")]
+    pub serve_threads: usize,
+
+    /// Callers must send this key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
+    ///
+    /// A flag can be read in the list of processes: prefer the environment or --api-key-file.
+    #[arg(long, env = "PROBITY_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: Option<Secret>,
+
+    /// File whose first line is the key.
+    #[arg(long, env = "PROBITY_API_KEY_FILE", value_name = "FILE", conflicts_with = "api_key")]
+    pub api_key_file: Option<PathBuf>,
+
+    /// Origins whose pages may call; none unless listed.
+    #[arg(long, env = "PROBITY_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+
+    /// Largest body, in bytes.
+    #[arg(long, env = "PROBITY_MAX_BODY_BYTES", value_name = "BYTES", default_value = "16777216")]
+    pub max_body_bytes: usize,
+
+    /// Requests answered at once; those beyond are refused with 503.
+    #[arg(long, env = "PROBITY_MAX_REQUESTS", value_name = "COUNT", default_value = "256")]
+    pub max_requests: u32,
+
+    /// Connections open at once; those beyond wait.
+    #[arg(long, env = "PROBITY_MAX_CONNECTIONS", value_name = "COUNT", default_value = "1024")]
+    pub max_connections: u32,
+
+    /// Time to receive a request, and again time to answer it.
+    #[arg(long, env = "PROBITY_REQUEST_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub request_timeout: Duration,
+
+    /// Time for requests under way when the server is told to stop.
+    #[arg(long, env = "PROBITY_SHUTDOWN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub shutdown_timeout: Duration,
+
+    /// Look this often whether files have changed, and reload them; 0 never looks. SIGHUP reloads in any case.
+    #[arg(long, env = "PROBITY_WATCH", value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    pub watch: Duration,
+
+    /// Answer POST /admin/reload.
+    #[arg(long, env = "PROBITY_ADMIN_RELOAD", value_parser = BoolishValueParser::new())]
+    pub admin_reload: bool,
+
+    /// What is logged on standard error: off, error, warn, info (every request) or debug.
+    #[arg(long, env = "PROBITY_LOG", value_name = "LEVEL", default_value = "info",
+        value_parser = ["off", "error", "warn", "info", "debug"])]
+    pub log: String,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("********")
+    }
+}
+
+impl Default for Settings {
+    /// The defaults alone, whatever the environment has.
+    fn default() -> Self {
+        let command = Settings::augment_args(clap::Command::new("probity")).mut_args(|argument| argument.env(None));
+        let matches = command.get_matches_from(["probity"]);
+        <Settings as clap::FromArgMatches>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}

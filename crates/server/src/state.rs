@@ -1,0 +1,118 @@
+//! What all requests share: models, limits, counters, the key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::work::{Pace, Work};
+use crate::{ApiError, Error, Metrics, Model, RulesEngine, Settings, Slot};
+
+/// See the module.
+pub struct State {
+    rules: Option<Slot<RulesEngine>>,
+    pub(crate) rules_pace: Arc<Pace>,
+    pub(crate) work: Work,
+    pub(crate) metrics: Metrics,
+    pub(crate) limits: Limits,
+    pub(crate) key: Key,
+    pub(crate) admin_reload: bool,
+}
+
+/// What a request may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) body_bytes: usize,
+    pub(crate) requests: i64,
+    pub(crate) request_timeout: Duration,
+}
+
+impl State {
+    /// Places for the models that the settings name; nothing is loaded yet.
+    ///
+    /// # Errors
+    /// When no model is named, or the file with the key cannot be read.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let slot = settings.rules.as_deref().map(|path| RulesEngine::slot(path, settings.max_firings));
+        Self::with_rules(settings, slot)
+    }
+
+    /// The same, with a place of the caller's for the rules.
+    ///
+    /// # Errors
+    /// As [`State::new`].
+    pub fn with_rules(settings: &Settings, rules: Option<Slot<RulesEngine>>) -> Result<Self, Error> {
+        let state = Self {
+            rules,
+            rules_pace: Arc::default(),
+            work: Work::new(threads(settings), settings.request_timeout),
+            metrics: Metrics::default(),
+            limits: Limits {
+                body_bytes: settings.max_body_bytes,
+                requests: i64::from(settings.max_requests),
+                request_timeout: settings.request_timeout,
+            },
+            key: Key::new(settings)?,
+            admin_reload: settings.admin_reload,
+        };
+        if state.models().is_empty() { Err(Error::NothingToServe) } else { Ok(state) }
+    }
+
+    /// The rules.
+    ///
+    /// # Errors
+    /// While they are being loaded, and when the server was started without any.
+    pub fn rules(&self) -> Result<Arc<RulesEngine>, ApiError> {
+        self.rules.as_ref().ok_or(ApiError::NotServed("a rule file (--rules)"))?.get()
+    }
+
+    /// Every model that this server was started with.
+    pub fn models(&self) -> Vec<&dyn Model> {
+        let mut models: Vec<&dyn Model> = Vec::new();
+        models.extend(self.rules.as_ref().map(|slot| slot as &dyn Model));
+        models
+    }
+}
+
+/// The threads that the settings ask for.
+pub(crate) fn threads(settings: &Settings) -> usize {
+    match settings.serve_threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    }
+}
+
+/// The key that callers must send, if there is one. Only its hash is kept.
+pub(crate) struct Key(Option<[u8; 32]>);
+
+impl Key {
+    fn new(settings: &Settings) -> Result<Self, Error> {
+        let key = match (&settings.api_key, &settings.api_key_file) {
+            (Some(key), _) => key.reveal().to_owned(),
+            (None, Some(path)) => {
+                let failed = |source| Error::Key { path: path.clone(), source };
+                let text = std::fs::read_to_string(path).map_err(failed)?;
+                let line = text.lines().next().unwrap_or_default().trim().to_owned();
+                if line.is_empty() {
+                    return Err(failed(std::io::Error::other("its first line is empty")));
+                }
+                line
+            }
+            (None, None) => return Ok(Self(None)),
+        };
+        Ok(Self(Some(Sha256::digest(key).into())))
+    }
+
+    /// Whether there is none: everybody is let in.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Compares hashes, all bytes of them: the time taken says nothing of the key.
+    pub(crate) fn admits(&self, presented: Option<&[u8]>) -> bool {
+        let Some(expected) = &self.0 else { return true };
+        let Some(presented) = presented else { return false };
+        let difference = Sha256::digest(presented).iter().zip(expected).fold(0, |all, (a, b)| all | (a ^ b));
+        std::hint::black_box(difference) == 0
+    }
+}

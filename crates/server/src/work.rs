@@ -1,0 +1,83 @@
+//! Where the work of a request is done.
+//!
+//! Short work runs where the request was read: handing it to another thread would take longer than the work.
+//! Long work would keep that thread from its other connections, so it goes to threads of its own, as many at
+//! a time as there are cores. Which it is, each engine's pace so far tells.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use crate::ApiError;
+
+/// Work expected to take longer is not done inline.
+const INLINE: Duration = Duration::from_millis(1);
+
+/// How long an engine takes for a byte of body, learned from what it has done.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Femtoseconds: billionths of a microsecond. Zero until something was done.
+    per_byte: AtomicU64,
+}
+
+impl Pace {
+    fn expects(&self, size: usize) -> Option<Duration> {
+        let per_byte = self.per_byte.load(Ordering::Relaxed);
+        (per_byte > 0).then(|| Duration::from_nanos(per_byte.saturating_mul(size as u64) / 1_000_000))
+    }
+
+    fn learn(&self, size: usize, spent: Duration) {
+        let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX).saturating_mul(1_000_000);
+        let new = (spent / size.max(1) as u64).max(1);
+        let old = self.per_byte.load(Ordering::Relaxed);
+        // Two threads may forget each other's step: it is an estimate.
+        let step = if old == 0 { new } else { old - old / 8 + new / 8 };
+        self.per_byte.store(step.max(1), Ordering::Relaxed);
+    }
+}
+
+/// The threads for long work.
+#[derive(Debug)]
+pub(crate) struct Work {
+    places: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+impl Work {
+    pub(crate) fn new(threads: usize, timeout: Duration) -> Self {
+        Self { places: Arc::new(Semaphore::new(threads)), timeout }
+    }
+
+    /// Does the work of one request whose body has this size.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        pace: &Arc<Pace>,
+        size: usize,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let pace = Arc::clone(pace);
+        let short = pace.expects(size).is_some_and(|expected| expected <= INLINE);
+        let timed = move || {
+            let start = Instant::now();
+            let result = work();
+            pace.learn(size, start.elapsed());
+            result
+        };
+        if short {
+            return timed();
+        }
+        let places = Arc::clone(&self.places);
+        let long = async move {
+            let place = places.acquire_owned().await.map_err(|_| ApiError::Internal)?;
+            // The place is given back when the work ends, also if nobody waits for it any more.
+            let task = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                timed()
+            });
+            task.await.map_err(|_| ApiError::Internal)?
+        };
+        tokio::time::timeout(self.timeout, long).await.unwrap_or(Err(ApiError::Timeout))
+    }
+}
