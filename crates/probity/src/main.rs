@@ -4,11 +4,13 @@
 
 mod commands;
 mod exit;
+mod options;
 mod streams;
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(name = "probity", version, about, arg_required_else_help = true)]
@@ -55,14 +57,19 @@ enum Command {
     /// Measure an engine; prints one JSON object.
     #[command(subcommand)]
     Bench(commands::bench::Command),
+    /// Answer over HTTP.
+    Serve(commands::serve::Arguments),
+    /// Print the server's options, as flags, environment and file give them, each with its origin.
+    Config(commands::serve::Arguments),
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let (arguments, matches) = match read() {
+        Ok(read) => read,
         Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(2) } else { exit::DONE };
+            let Some(usage) = error.downcast_ref::<clap::Error>() else { return exit::code(Err(error)) };
+            let _ = usage.print();
+            return if usage.use_stderr() { ExitCode::from(2) } else { exit::DONE };
         }
     };
     // Messages of faults name the place in our source and nothing of the data.
@@ -70,13 +77,19 @@ fn main() -> ExitCode {
         let place = fault.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
         streams::complain(&format!("internal fault{place}"));
     }));
-    match std::panic::catch_unwind(|| run(arguments.command)) {
+    match std::panic::catch_unwind(AssertUnwindSafe(|| run(arguments.command, &matches))) {
         Ok(result) => exit::code(result),
         Err(_) => ExitCode::from(70),
     }
 }
 
-fn run(command: Command) -> exit::Outcome {
+fn read() -> anyhow::Result<(Arguments, ArgMatches)> {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let matches = options::read(Arguments::command(), &arguments)?;
+    Ok((Arguments::from_arg_matches(&matches)?, matches))
+}
+
+fn run(command: Command, matches: &ArgMatches) -> exit::Outcome {
     match command {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Rules(command) => commands::rules::run(command),
@@ -92,5 +105,7 @@ fn run(command: Command) -> exit::Outcome {
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Bench(command) => commands::bench::run(command),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Config(_) => matches.subcommand().map_or(Ok(exit::Status::Done), |(_, of)| commands::config::run(of)),
     }
 }

@@ -2,7 +2,9 @@
 
 pub(crate) mod alerts;
 pub(crate) mod bench;
+mod bench_serve;
 pub(crate) mod compare;
+pub(crate) mod config;
 pub(crate) mod decide;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
@@ -11,6 +13,7 @@ pub(crate) mod inspect;
 pub(crate) mod rules;
 mod rules_explain;
 mod rules_test;
+pub(crate) mod serve;
 pub(crate) mod split;
 pub(crate) mod train;
 pub(crate) mod trees;
