@@ -40,6 +40,8 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 9)]
         rounds: usize,
     },
+    /// A running server, as callers see it.
+    Serve(super::bench_serve::Arguments),
 }
 
 pub(crate) fn run(command: Command) -> Outcome {
@@ -48,6 +50,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Trees { model, rows, threads, rounds } => {
             super::trees::bench::run(&model, &rows, threads.max(1), rounds.max(1))
         }
+        Command::Serve(arguments) => super::bench_serve::run(&arguments),
     }
 }
 
