@@ -11,6 +11,7 @@ fn dependencies(name: &str) -> Vec<String> {
 }
 
 const OURS: [&str; 7] = ["rules", "trees", "decision", "desks", "deciders", "evaluate", "probity"];
+const OURS: [&str; 7] = ["rules", "decision", "desks", "deciders", "evaluate", "server", "probity"];
 
 fn ours(name: &str) -> Vec<String> {
     let mut list: Vec<String> = dependencies(name).into_iter().filter(|d| OURS.contains(&d.as_str())).collect();
@@ -30,4 +31,9 @@ fn desks_and_deciders_do_not_know_each_other() {
     assert_eq!(ours("desks"), ["decision"]);
     assert_eq!(ours("deciders"), ["decision", "rules", "trees"]);
     assert_eq!(ours("evaluate"), ["decision"]);
+}
+
+#[test]
+fn the_server_knows_deciders_and_no_command() {
+    assert_eq!(ours("server"), ["deciders", "decision"]);
 }

@@ -1,0 +1,144 @@
+//! `serve`, `config` and `bench serve` as their users call them.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_probity"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PROBITY_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments);
+    command
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("a folder");
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn signal(child: &Child, name: &str) {
+    let done = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill runs");
+    assert!(done.success());
+}
+
+const CASE: &str =
+    r#"{"case_id":"c1","facts":{"person":{"pep":true},"recent_tx":[{"channel":"wire","amount":987654.5}]}}"#;
+
+#[test]
+fn a_server_answers_the_load_generator_and_stops_when_told() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../desks/src/transactions/data/transactions.drl");
+    let mut serve = command(&["serve", "--rules", text(&rules), "--listen", "127.0.0.1:0"]);
+    let mut child = serve.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    let mut all = String::new();
+    let mut read_until = |words: &str| {
+        loop {
+            line.clear();
+            assert!(log.read_line(&mut line).expect("text") > 0, "no `{words}` in\n{all}");
+            all.push_str(&line);
+            if line.contains(words) {
+                return line.clone();
+            }
+        }
+    };
+    let listening = read_until("listening");
+    let address = listening.split("address=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an address");
+    read_until("loaded");
+    signal(&child, "-HUP");
+    read_until("reloaded");
+    // The log must not fill its pipe while the load runs.
+    let rest = std::thread::spawn(move || {
+        let mut rest = String::new();
+        log.read_to_string(&mut rest).map(|_| rest)
+    });
+    let body = folder("load").join("case.json");
+    std::fs::write(&body, CASE).expect("a body");
+    let url = format!("http://{address}");
+    let load = ["--body", text(&body), "--concurrency", "2", "--seconds", "0.2"];
+    let bench = [&["bench", "serve", "--url", &url, "--path", "/v1/drools/score"], &load[..]].concat();
+    let output = command(&bench).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert!(result["requests_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{result}");
+    assert_eq!((&result["refused"], &result["broken"]), (&0.into(), &0.into()));
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let rest = rest.join().expect("no panic").expect("text");
+    assert!(rest.contains("path=\"/v1/drools/score\" status=200"), "{rest}");
+    assert!(!rest.contains("987654") && !rest.contains("wire"), "facts are in the log");
+    let mut out = String::new();
+    child.stdout.take().expect("a pipe").read_to_string(&mut out).expect("text");
+    assert_eq!(out, "", "standard output carries data only");
+}
+
+#[test]
+fn a_flag_counts_before_the_environment_and_that_before_the_file() {
+    let file = folder("config").join("probity.toml");
+    let content = "max_requests = 1\nmax_firings = 1\nmax_connections = 1\nadmin_reload = true\n\
+                   cors_origins = [\"https://a.example\", \"https://b.example\"]\n";
+    std::fs::write(&file, content).expect("a file");
+    let config = |more: &[&str]| {
+        let mut command = command(&["config"]);
+        command.args(more).env("PROBITY_CONFIG", &file);
+        command.env("PROBITY_MAX_REQUESTS", "2").env("PROBITY_MAX_FIRINGS", "2").env("PROBITY_API_KEY", "sesame");
+        command.output().expect("the program runs")
+    };
+    let output = config(&["--max-firings", "3"]);
+    let printed = String::from_utf8(output.stdout.clone()).expect("UTF-8");
+    for line in [
+        "max_firings = 3  # flag",
+        "max_requests = 2  # environment PROBITY_MAX_REQUESTS",
+        &format!("max_connections = 1  # file {}", text(&file)),
+        &format!("admin_reload = true  # file {}", text(&file)),
+        &format!("cors_origins = [\"https://a.example\", \"https://b.example\"]  # file {}", text(&file)),
+        "listen = \"127.0.0.1:8000\"  # default",
+        "# api_key = \"********\"  # environment PROBITY_API_KEY",
+        "# rules is not set",
+    ] {
+        assert!(printed.lines().any(|known| known == line), "{line} is not in\n{printed}{}", words(&output));
+    }
+    assert!(!printed.contains("sesame"));
+    // What it prints is a file that it takes.
+    std::fs::write(&file, &printed).expect("a file");
+    assert_eq!(config(&[]).status.code(), Some(0), "{}", words(&config(&[])));
+    for (content, expected) in [
+        ("listen = \"x\"", "`listen`: invalid value 'x'"),
+        ("max_request = 1", "`max_request`: there is no such option"),
+        ("max_requests = [1, 2]", "`max_requests`: takes one value"),
+        ("admin_reload = 1", "`admin_reload`: takes true or false"),
+        ("log = \"loud\"", "`log`: invalid value 'loud'"),
+        ("log = ", "TOML parse error at line 1"),
+    ] {
+        std::fs::write(&file, content).expect("a file");
+        let output = config(&[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(words(&output).contains(expected), "{expected} is not in\n{}", words(&output));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_options_or_rules_is_said_at_once() {
+    let output = command(&["serve"]).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(words(&output).contains("--rules"));
+    let file = folder("broken").join("broken.drl");
+    std::fs::write(&file, "rule \"a\" when then nonsense end").expect("a file");
+    let arguments = ["serve", "--rules", text(&file), "--listen", "127.0.0.1:0"];
+    let output = command(&arguments).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(words(&output).contains("broken.drl:1"), "{}", words(&output));
+}
