@@ -281,7 +281,8 @@ impl Artifact {
 
     /// Scores rows of a model of one class, and names the `top` largest contributions of each where the
     /// model explains.
-    pub fn score_rows(&self, predictor: &mut Predictor<'_>, rows: &[f64], top: usize) -> Vec<Scored> {
+    pub fn score_rows(&self, rows: &[f64], top: usize) -> Vec<Scored> {
+        let mut predictor = Predictor::new(&self.compiled);
         let features = self.compiled.features();
         let count = rows.len() / features.max(1);
         let mut sums = vec![0.0; count];

@@ -10,8 +10,14 @@ pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No model is named: there is nothing to serve.
-    #[error("nothing to serve: name a rule file with --rules")]
+    #[error("nothing to serve: name a rule file with --rules, or alert models with --alerts")]
     NothingToServe,
+    /// A path that does not say what its model answers.
+    #[error("{} has no manifest.json that says which alert model it is: write scorer=, ranker= or cluster= before it", .0.display())]
+    AlertModel(PathBuf),
+    /// Two models for one question.
+    #[error("two models are named for {0}")]
+    TwoModels(&'static str),
     /// The address is taken, or not ours.
     #[error("failed to listen on {address}")]
     Listen {

@@ -13,6 +13,7 @@
 //! Invariants: a request that was taken is answered, also over a reload and a shutdown; no fact of a case is
 //! logged.
 
+mod alerts_engine;
 mod api_error;
 mod body;
 mod error;
@@ -29,6 +30,7 @@ mod settings;
 mod state;
 mod work;
 
+pub use alerts_engine::{AlertModel, AlertsEngine};
 pub use api_error::ApiError;
 pub use error::{Error, LoadError};
 pub use metrics::Metrics;

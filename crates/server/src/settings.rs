@@ -20,6 +20,10 @@ pub struct Settings {
     #[arg(long, env = "PROBITY_RULES", value_name = "FILE")]
     pub rules: Option<PathBuf>,
 
+    /// Alert models: artifacts of `train alerts`, or scorer=, ranker= or cluster= and a LightGBM model file.
+    #[arg(long, env = "PROBITY_ALERTS", value_name = "PATH", value_delimiter = ',', num_args = 1..)]
+    pub alerts: Vec<String>,
+
     /// Firings allowed for one case.
     #[arg(long, env = "PROBITY_MAX_FIRINGS", value_name = "COUNT", default_value = "100000")]
     pub max_firings: usize,

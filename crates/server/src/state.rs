@@ -6,11 +6,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::work::{Pace, Work};
-use crate::{ApiError, Error, Metrics, Model, RulesEngine, Settings, Slot};
+use crate::{AlertModel, AlertsEngine, ApiError, Error, Metrics, Model, RulesEngine, Settings, Slot};
 
 /// See the module.
 pub struct State {
     rules: Option<Slot<RulesEngine>>,
+    alerts: Vec<(AlertModel, Slot<AlertsEngine>)>,
+    pub(crate) alerts_pace: Arc<Pace>,
     pub(crate) rules_pace: Arc<Pace>,
     pub(crate) work: Work,
     pub(crate) metrics: Metrics,
@@ -42,8 +44,18 @@ impl State {
     /// # Errors
     /// As [`State::new`].
     pub fn with_rules(settings: &Settings, rules: Option<Slot<RulesEngine>>) -> Result<Self, Error> {
+        let mut alerts: Vec<(AlertModel, Slot<AlertsEngine>)> = Vec::new();
+        for text in &settings.alerts {
+            let (model, slot) = AlertsEngine::slot(text)?;
+            if alerts.iter().any(|(known, _)| *known == model) {
+                return Err(Error::TwoModels(slot.name()));
+            }
+            alerts.push((model, slot));
+        }
         let state = Self {
             rules,
+            alerts,
+            alerts_pace: Arc::default(),
             rules_pace: Arc::default(),
             work: Work::new(threads(settings), settings.request_timeout),
             metrics: Metrics::default(),
@@ -66,10 +78,20 @@ impl State {
         self.rules.as_ref().ok_or(ApiError::NotServed("a rule file (--rules)"))?.get()
     }
 
+    /// A model of alerts.
+    ///
+    /// # Errors
+    /// While it is being loaded, and when the server was started without it.
+    pub fn alerts(&self, model: AlertModel) -> Result<Arc<AlertsEngine>, ApiError> {
+        let slot = self.alerts.iter().find(|(known, _)| *known == model);
+        slot.ok_or(ApiError::NotServed("an alert model of this kind (--alerts)"))?.1.get()
+    }
+
     /// Every model that this server was started with.
     pub fn models(&self) -> Vec<&dyn Model> {
         let mut models: Vec<&dyn Model> = Vec::new();
         models.extend(self.rules.as_ref().map(|slot| slot as &dyn Model));
+        models.extend(self.alerts.iter().map(|(_, slot)| slot as &dyn Model));
         models
     }
 }

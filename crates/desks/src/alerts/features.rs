@@ -87,7 +87,7 @@ pub const ALERT: &[AlertFeature] = features! { AlertFeature:
     "clusters", "number of clusters it belongs to", |case| case.clusters.len() as f64;
     "cluster_alerts", "number of alerts in its cluster", |case| case.most(|cluster| cluster.total_alerts);
     "cluster_addresses", "number of addresses in its cluster", |case| case.most(|cluster| cluster.addresses_involved.len() as f64);
-    "cluster_volume", "logarithm of its cluster's volume", |case| case.most(|cluster| cluster.total_volume_usd.max(0.0).ln_1p());
+    "cluster_volume", "logarithm of the volume of its cluster", |case| case.most(|cluster| cluster.total_volume_usd.max(0.0).ln_1p());
     "cluster_severity", "highest severity in its cluster", |case| case.most(|cluster| severity(&cluster.severity_max));
     "cluster_confidence", "mean confidence in its cluster", |case| case.most(|cluster| cluster.confidence_avg);
     "cluster_hours", "hours that its cluster spans", |case| case.most(hours);
@@ -111,8 +111,8 @@ pub const ALERT: &[AlertFeature] = features! { AlertFeature:
     "returned", "share of payees that also paid it", |case| case.flow(|flows| flows.returned);
     "second_degree", "number of addresses that paid its payers", |case| case.flow(|flows| flows.second_degree);
     "page_rank", "PageRank as a multiple of the average", |case| case.flow(|flows| flows.page_rank);
-    "component", "logarithm of the size of its component", |case| case.flow(|flows| flows.component.ln());
-    "community", "logarithm of the size of its community", |case| case.flow(|flows| flows.community.ln());
+    "component", "logarithm of the size of its component", |case| case.flow(|flows| flows.component.ln_1p());
+    "community", "logarithm of the size of its community", |case| case.flow(|flows| flows.community.ln_1p());
     "betweenness", "logarithm of its betweenness", |case| case.flow(|flows| flows.betweenness.ln_1p());
     "short_cycles", "number of cycles of two", |case| case.flow(|flows| flows.short_cycles);
     "triangles", "number of cycles of three", |case| case.flow(|flows| flows.triangles);
@@ -140,7 +140,7 @@ pub const CLUSTER: &[ClusterFeature] = features! { ClusterFeature:
     "hours_held", "mean hours between receiving and sending", |case| case.mean(|flows| flows.hours_held);
     "busiest_day", "mean largest share of transfers within 24 hours", |case| case.mean(|flows| flows.busiest_day);
     "page_rank", "largest PageRank as a multiple of the average", |case| case.largest(|flows| flows.page_rank);
-    "community", "logarithm of the size of the largest community", |case| case.largest(|flows| flows.community.ln());
+    "community", "logarithm of the size of the largest community", |case| case.largest(|flows| flows.community.ln_1p());
     "betweenness", "logarithm of the largest betweenness", |case| case.largest(|flows| flows.betweenness.ln_1p());
     "short_cycles", "number of cycles of two", |case| case.mean(|flows| flows.short_cycles);
     "triangles", "mean number of cycles of three", |case| case.mean(|flows| flows.triangles);
@@ -151,6 +151,9 @@ pub const CLUSTER: &[ClusterFeature] = features! { ClusterFeature:
 
 /// What columns of the features table are called among an alert's features.
 const ADDRESS_PREFIX: &str = "address.";
+
+/// What the phrases of features begin with that are `ln(1 + x)`.
+const LOGARITHM: &str = "logarithm of ";
 
 /// One over the money moved.
 fn one_over_moved(flows: &AddressFlows) -> f64 {
@@ -393,6 +396,11 @@ impl Plan {
             },
             Source::Address(column) => (column.as_str(), ""),
         };
+        // Models see logarithms of what people count in dollars.
+        let (phrase, value) = match phrase.strip_prefix(LOGARITHM) {
+            Some(phrase) => (phrase, value.exp_m1()),
+            None => (phrase, value),
+        };
         let value = match name {
             _ if value.is_nan() => "not known".to_owned(),
             "typology" => TYPOLOGIES.get(value as usize).copied().unwrap_or("not known").to_owned(),
@@ -466,6 +474,11 @@ mod tests {
         assert_eq!(
             plan.sentence(column, 1.0, 0.2),
             "median hours between receiving and sending is 1, which raises the score"
+        );
+        let column = plan.names().iter().position(|name| name == "in_volume").expect("there");
+        assert_eq!(
+            plan.sentence(column, value("in_volume"), -0.2),
+            "the money received is 9500, which lowers the score"
         );
     }
 

@@ -502,10 +502,17 @@ impl Raised {
     }
 }
 
+/// Addresses with more counterparties than this do not bind others together: everybody pays the supermarket.
+const HUB: f64 = 14.0;
+
 /// Alerts whose addresses paid each other belong together.
 fn clusters(alerts: &[Raised], flows: &[Flow]) -> Vec<Vec<usize>> {
-    let place: BTreeMap<String, usize> =
-        alerts.iter().enumerate().map(|(index, alert)| (name(alert.account), index)).collect();
+    let place: BTreeMap<String, usize> = alerts
+        .iter()
+        .enumerate()
+        .filter(|(_, alert)| alert.flows.in_degree + alert.flows.out_degree <= HUB)
+        .map(|(index, alert)| (name(alert.account), index))
+        .collect();
     let mut group: Vec<usize> = (0..alerts.len()).collect();
     for flow in flows.iter().filter(|flow| flow.amount_usd >= 1000.0) {
         if let (Some(&a), Some(&b)) = (place.get(&flow.from_address), place.get(&flow.to_address)) {

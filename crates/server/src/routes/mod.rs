@@ -1,6 +1,7 @@
 //! The paths, one file per group. A group is one line in [`list`].
 
 mod admin;
+mod alerts;
 mod documents;
 mod health;
 mod rules;
@@ -25,6 +26,9 @@ use crate::{ApiError, Error, State, request_id};
 fn list(admin_reload: bool) -> Vec<(Access, UtoipaMethodRouter<Arc<State>>)> {
     let mut list = vec![
         (Access::Work, routes!(rules::score)),
+        (Access::Work, routes!(alerts::score_alerts)),
+        (Access::Work, routes!(alerts::rank_alerts)),
+        (Access::Work, routes!(alerts::score_clusters)),
         (Access::Open, routes!(health::health)),
         (Access::Key, routes!(health::version)),
         (Access::Key, routes!(health::metrics)),

@@ -107,7 +107,11 @@ impl Running {
     }
 
     pub fn score(&self, body: &str) -> Answer {
-        self.connect().ask("POST", "/v1/drools/score", &[], body)
+        self.post("/v1/drools/score", body)
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        self.connect().ask("POST", path, &[], body)
     }
 }
 

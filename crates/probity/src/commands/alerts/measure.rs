@@ -6,7 +6,6 @@ use deciders::trees::Artifact;
 use decision::{Decision, Truth};
 use evaluate::{Explanations, Importance, Observation, Observations, Scorecard, Settings, Waterfall, rank, report};
 use serde_json::{Map, Value, json};
-use trees::Predictor;
 
 use super::ModelKind;
 use super::data::Data;
@@ -27,8 +26,7 @@ pub(super) struct Measured {
 
 /// Measures a model.
 pub(super) fn measure(artifact: &Artifact, data: &Data, kind: ModelKind, set: &str) -> Measured {
-    let mut predictor = Predictor::new(artifact.compiled());
-    let scored = artifact.score_rows(&mut predictor, &data.rows, 0);
+    let scored = artifact.score_rows(&data.rows, 0);
     let threshold = artifact.manifest().threshold.map(|threshold| threshold.score);
     let list = data
         .marks
@@ -131,8 +129,7 @@ fn explanations(artifact: &Artifact, data: &Data) -> Explanations {
         })
         .collect();
     features.sort_by(|a, b| b.mean_size.total_cmp(&a.mean_size));
-    let mut predictor = Predictor::new(artifact.compiled());
-    let scored = artifact.score_rows(&mut predictor, &data.rows, 8);
+    let scored = artifact.score_rows(&data.rows, 8);
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by(|a, b| scored[*b].sum.total_cmp(&scored[*a].sum));
     let shown = [order[0], order[count / 2], order[count - 1]];

@@ -7,7 +7,7 @@ use deciders::trees::{Artifact, Calibration, DataCard, Manifest, Threshold};
 use desks::alerts::features::CATEGORICAL;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use trees::{Parameters, Predictor, Table, TrainError, Trained};
+use trees::{Parameters, Table, TrainError, Trained};
 
 use super::ModelKind;
 use super::data::Data;
@@ -295,7 +295,7 @@ fn fold_of(address: &str, folds: usize) -> usize {
 /// Fits the calibration and the threshold on the validation days.
 fn calibrate(trained: &Trained, validation: &Data, recall: f64, manifest: &mut Manifest) {
     let plain = Artifact::new(trained.model.clone(), Manifest::default());
-    let scored = plain.score_rows(&mut Predictor::new(plain.compiled()), &validation.rows, 0);
+    let scored = plain.score_rows(&validation.rows, 0);
     let sums: Vec<f64> = scored.iter().map(|scored| scored.sum).collect();
     let truths: Vec<bool> = validation.marks.iter().map(|mark| mark.truth).collect();
     manifest.calibration = Calibration::fit(&sums, &truths);
