@@ -41,6 +41,9 @@ enum Command {
     /// Turn other programs' output into batches.
     #[command(subcommand)]
     Import(commands::alerts::import::Command),
+    /// Fetch alert batches.
+    #[command(subcommand)]
+    Batches(commands::batches::Command),
     /// Write what models see, for other tools.
     #[command(subcommand)]
     Features(commands::alerts::features::Command),
@@ -57,6 +60,8 @@ enum Command {
     /// Measure an engine; prints one JSON object.
     #[command(subcommand)]
     Bench(commands::bench::Command),
+    /// Check that a running server keeps the contract for alerts.
+    Validate(commands::validate::Arguments),
     /// Answer over HTTP.
     Serve(commands::serve::Arguments),
     /// Print the server's options, as flags, environment and file give them, each with its origin.
@@ -99,6 +104,8 @@ fn run(command: Command, matches: &ArgMatches) -> exit::Outcome {
         Command::Split(arguments) => commands::split::run(&arguments),
         Command::Decide(arguments) => commands::decide::run(&arguments),
         Command::Import(command) => commands::alerts::import::run(command),
+        Command::Batches(command) => commands::batches::run(command),
+        Command::Validate(arguments) => commands::validate::run(&arguments),
         Command::Features(command) => commands::alerts::features::run(command),
         Command::Tune(command) => commands::alerts::tune::run(command),
         Command::Train(command) => commands::train::run(command),

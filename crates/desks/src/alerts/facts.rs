@@ -107,13 +107,18 @@ pub struct Flow {
     #[serde(alias = "dest_address")]
     pub to_address: String,
     /// US dollars.
-    #[serde(default = "not_a_number", alias = "amount_usd_sum", deserialize_with = "number")]
+    #[serde(
+        default = "not_a_number",
+        alias = "amount_usd_sum",
+        deserialize_with = "number",
+        serialize_with = "number_or_null"
+    )]
     pub amount_usd: f64,
     /// Seconds since 1970; not a number where unknown.
     #[serde(default = "not_a_number", deserialize_with = "number", serialize_with = "number_or_null")]
     pub timestamp: f64,
     /// How many transfers this is the sum of.
-    #[serde(default = "one", deserialize_with = "number")]
+    #[serde(default = "one", deserialize_with = "number", serialize_with = "number_or_null")]
     pub tx_count: f64,
     /// Last day of the window; empty where all flows are of one.
     #[serde(default, deserialize_with = "or_default")]
@@ -153,7 +158,7 @@ pub struct AddressLabel {
 }
 
 /// All that scoring needs: a request's body, or a folder of Parquet files.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Batch {
     /// What is to be scored.
     #[serde(default, deserialize_with = "or_default")]
@@ -256,6 +261,20 @@ impl<'de> Deserialize<'de> for AddressFeatures {
             }
         }
         deserializer.deserialize_map(Row)
+    }
+}
+
+impl Serialize for AddressFeatures {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("address", &self.address)?;
+        map.serialize_entry("processing_date", &self.processing_date)?;
+        map.serialize_entry("window_days", &self.window_days)?;
+        for (name, value) in &self.values {
+            map.serialize_entry(name, &Some(value).filter(|value| value.is_finite()))?;
+        }
+        map.end()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub(crate) mod alerts;
+pub(crate) mod batches;
 pub(crate) mod bench;
 mod bench_serve;
 pub(crate) mod compare;
@@ -17,3 +18,4 @@ pub(crate) mod serve;
 pub(crate) mod split;
 pub(crate) mod train;
 pub(crate) mod trees;
+pub(crate) mod validate;
