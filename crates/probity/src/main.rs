@@ -62,6 +62,8 @@ enum Command {
     Bench(commands::bench::Command),
     /// Check that a running server keeps the contract for alerts.
     Validate(commands::validate::Arguments),
+    /// Ask a server whether it is ready; exit code 1 if not.
+    Health(commands::health::Arguments),
     /// Answer over HTTP.
     Serve(commands::serve::Arguments),
     /// Print the server's options, as flags, environment and file give them, each with its origin.
@@ -105,6 +107,7 @@ fn run(command: Command, matches: &ArgMatches) -> exit::Outcome {
         Command::Decide(arguments) => commands::decide::run(&arguments),
         Command::Import(command) => commands::alerts::import::run(command),
         Command::Batches(command) => commands::batches::run(command),
+        Command::Health(arguments) => commands::health::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),
         Command::Features(command) => commands::alerts::features::run(command),
         Command::Tune(command) => commands::alerts::tune::run(command),

@@ -10,6 +10,7 @@ pub(crate) mod decide;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod generate;
+pub(crate) mod health;
 pub(crate) mod inspect;
 pub(crate) mod rules;
 mod rules_explain;
