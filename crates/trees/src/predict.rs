@@ -6,7 +6,7 @@ use crate::coding::{Block, ROWS};
 use crate::compiled::Compiled;
 #[cfg(target_arch = "x86_64")]
 use crate::kernel::{Avx2, Avx512};
-use crate::kernel::{Lane, Level, Portable, Room, Simd, explain, score, walk};
+use crate::kernel::{Lane, Level, One, Portable, Room, Simd, explain, explain_one, score, walk};
 
 /// Blocks that are scored together, so that a node is fetched once for all of them.
 const TOGETHER: usize = 4;
@@ -21,8 +21,10 @@ pub struct Predictor<'m> {
     model: &'m Compiled,
     level: Level,
     blocks: [Block; TOGETHER],
-    room: Room,
+    room: Room<Lane>,
     sums: Vec<Lane>,
+    room_of_one: Room<f64>,
+    sums_of_one: Vec<f64>,
 }
 
 impl<'m> Predictor<'m> {
@@ -35,7 +37,15 @@ impl<'m> Predictor<'m> {
     pub fn at_level(model: &'m Compiled, level: Level) -> Self {
         let level = if level.available() { level } else { Level::detect().min(level) };
         let block = Block::new(&model.coding);
-        Self { model, level, blocks: std::array::from_fn(|_| block.clone()), room: Room::default(), sums: Vec::new() }
+        Self {
+            model,
+            level,
+            blocks: std::array::from_fn(|_| block.clone()),
+            room: Room::default(),
+            sums: Vec::new(),
+            room_of_one: Room::default(),
+            sums_of_one: Vec::new(),
+        }
     }
 
     /// Raw sums of rows. `rows` holds rows of [`Compiled::features`] numbers one after another (not-a-number
@@ -127,6 +137,17 @@ impl<'m> Predictor<'m> {
         let (block, _) = self.blocks.split_first_chunk_mut::<1>().expect("four blocks");
         model.coding.code(simd, rows, features, &mut block[0]);
         let width = features + 1;
+        if count == 1 {
+            for (forest, out) in model.forests.iter().zip(out.chunks_exact_mut(width)) {
+                self.sums_of_one.clear();
+                self.sums_of_one.resize(features, 0.0);
+                let sums = &mut self.sums_of_one;
+                explain_one(One, &model.coding, forest, &block[0], &mut self.room_of_one, sums);
+                out[..features].copy_from_slice(sums);
+                out[features] = forest.expected;
+            }
+            return;
+        }
         for (class, forest) in model.forests.iter().enumerate() {
             self.sums.clear();
             self.sums.resize(count.div_ceil(8) * features, Lane::default());

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Lane, Simd};
+use super::{Arithmetic, Lane, Simd};
 use crate::coding::{Plane, RankTable};
 
 /// Proof that the processor has AVX2 and FMA.
@@ -71,10 +71,9 @@ impl Avx2 {
 
 // SAFETY, for every block below: `self` exists only where `detect` found the instructions, and all pointers
 // come from references to arrays at least as long as what is read or written.
-impl Simd for Avx2 {
+impl Arithmetic for Avx2 {
     type Lanes = [__m256d; 2];
-    type Rows = [__m256i; 2];
-    type Bytes = [__m256i; 2];
+    type Store = Lane;
 
     #[inline(always)]
     fn splat(self, value: f64) -> [__m256d; 2] {
@@ -136,6 +135,11 @@ impl Simd for Avx2 {
             ]
         }
     }
+}
+
+impl Simd for Avx2 {
+    type Rows = [__m256i; 2];
+    type Bytes = [__m256i; 2];
 
     #[inline(always)]
     fn rank(self, table: &RankTable, value: f64) -> u8 {

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Lane, Simd};
+use super::{Arithmetic, Lane, Simd};
 use crate::coding::{Plane, RankTable};
 
 /// Proof that the processor has AVX-512 F, BW, DQ and VBMI.
@@ -34,10 +34,9 @@ impl Avx512 {
 
 // SAFETY, for every block below: `self` exists only where `detect` found the instructions, and all pointers
 // come from references to arrays at least as long as what is read or written.
-impl Simd for Avx512 {
+impl Arithmetic for Avx512 {
     type Lanes = __m512d;
-    type Rows = u64;
-    type Bytes = __m512i;
+    type Store = Lane;
 
     #[inline(always)]
     fn splat(self, value: f64) -> __m512d {
@@ -86,6 +85,11 @@ impl Simd for Avx512 {
         // SAFETY: see above.
         unsafe { _mm512_mask_blend_pd(bits, no, yes) }
     }
+}
+
+impl Simd for Avx512 {
+    type Rows = u64;
+    type Bytes = __m512i;
 
     #[inline(always)]
     fn rank(self, table: &RankTable, value: f64) -> u8 {

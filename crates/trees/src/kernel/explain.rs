@@ -14,7 +14,7 @@
 //! above: `F = t + (1 - t) z`, `l = t / F`, `k = z / F²`; both are 0 once the row left the feature's side.
 //! Nothing is divided and nothing cancels, and the work is nodes times points, for eight rows at once.
 
-use super::{Lane, Simd, score::ask};
+use super::{Arithmetic, Lane, Simd, score::ask};
 use crate::coding::{Block, Coding, ROWS};
 use crate::compiled::{CompiledTree, Forest, Split};
 
@@ -23,9 +23,9 @@ const PASS: usize = 16;
 
 /// Memory of the kernel, kept between calls.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Room {
+pub(crate) struct Room<T> {
     /// Per node and point: first the weight that reaches the node, then the value below it.
-    states: Vec<Lane>,
+    states: Vec<T>,
     masks: Vec<u64>,
     /// Per node: rows that are still on their side of the node's feature.
     open: Vec<u8>,
@@ -40,7 +40,7 @@ pub(crate) fn explain<S: Simd>(
     forest: &Forest,
     block: &[Block; 1],
     rows: usize,
-    room: &mut Room,
+    room: &mut Room<Lane>,
     sums: &mut [Lane],
 ) {
     let groups = rows.min(ROWS).div_ceil(8);
@@ -54,51 +54,82 @@ pub(crate) fn explain<S: Simd>(
             let [passes] = ask(simd, coding, &node.question, block);
             room.masks.push(simd.bits(passes));
         }
-        room.open.resize(tree.nodes.len().max(room.open.len()), 0);
-        let points = tree.quadrature.points.len();
-        if room.states.len() < tree.nodes.len() * PASS {
-            room.states.resize(tree.nodes.len() * PASS, Lane::default());
-        }
         for (group, sums) in sums.chunks_exact_mut(features.max(1)).enumerate() {
-            let mut first = 0;
-            while first < points {
-                let count = (points - first).min(PASS);
-                macro_rules! pass {
-                    ($($count:literal)*) => {
-                        match count {
-                            $($count => pass::<S, $count>(simd, tree, first, group, room, sums),)*
-                            _ => unreachable!("a pass has 1 to 16 points"),
-                        }
-                    };
-                }
-                pass!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-                first += count;
-            }
+            all_points(simd, tree, group, room, sums);
         }
     }
 }
 
-/// `Q` quadrature points from `first` on, for the eight rows of a group.
+/// The same for the first row of a block alone; `sums` holds a number per feature.
 #[inline(always)]
-fn pass<S: Simd, const Q: usize>(
-    simd: S,
+pub(crate) fn explain_one<A: Arithmetic>(
+    arithmetic: A,
+    coding: &Coding,
+    forest: &Forest,
+    block: &Block,
+    room: &mut Room<A::Store>,
+    sums: &mut [A::Store],
+) {
+    for tree in forest.trees.iter().filter(|tree| !tree.nodes.is_empty()) {
+        room.masks.clear();
+        for node in &tree.nodes {
+            room.masks.push(u64::from(coding.passes(&node.question, block, 0)));
+        }
+        all_points(arithmetic, tree, 0, room, sums);
+    }
+}
+
+/// A tree for the rows of a group, in as few passes as its points take.
+#[inline(always)]
+fn all_points<A: Arithmetic>(
+    arithmetic: A,
+    tree: &CompiledTree,
+    group: usize,
+    room: &mut Room<A::Store>,
+    sums: &mut [A::Store],
+) {
+    room.open.resize(tree.nodes.len().max(room.open.len()), 0);
+    if room.states.len() < tree.nodes.len() * PASS {
+        room.states.resize(tree.nodes.len() * PASS, A::Store::default());
+    }
+    let points = tree.quadrature.points.len();
+    let mut first = 0;
+    while first < points {
+        let count = (points - first).min(PASS);
+        macro_rules! pass {
+            ($($count:literal)*) => {
+                match count {
+                    $($count => pass::<A, $count>(arithmetic, tree, first, group, room, sums),)*
+                    _ => unreachable!("a pass has 1 to 16 points"),
+                }
+            };
+        }
+        pass!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+        first += count;
+    }
+}
+
+/// `Q` quadrature points from `first` on, for the rows of a group.
+#[inline(always)]
+fn pass<A: Arithmetic, const Q: usize>(
+    arithmetic: A,
     tree: &CompiledTree,
     first: usize,
     group: usize,
-    room: &mut Room,
-    sums: &mut [Lane],
+    room: &mut Room<A::Store>,
+    sums: &mut [A::Store],
 ) {
     let count = tree.splits.len();
     let (states, _) = room.states.as_chunks_mut::<Q>();
     let (states, masks, open) = (&mut states[..count], &room.masks[..count], &mut room.open[..count]);
     let points = tree.quadrature.points.len();
-    let mut at = [simd.splat(0.0); Q];
+    let mut at = [arithmetic.splat(0.0); Q];
     for q in 0..Q {
-        at[q] = simd.splat(tree.quadrature.points[first + q]);
-        simd.store(simd.splat(tree.quadrature.weights[first + q]), &mut states[0][q]);
+        at[q] = arithmetic.splat(tree.quadrature.points[first + q]);
+        arithmetic.store(arithmetic.splat(tree.quadrature.weights[first + q]), &mut states[0][q]);
     }
-    let one = simd.splat(1.0);
-    let zero = simd.splat(0.0);
+    let one = arithmetic.splat(1.0);
+    let zero = arithmetic.splat(0.0);
     let factors = |split: &Split| {
         let start = split.factors as usize + first;
         let lambda: &[f64; Q] = tree.factors[start..].first_chunk().expect("one per point");
@@ -123,28 +154,28 @@ fn pass<S: Simd, const Q: usize>(
         let mut without = [zero; Q];
         if split.above < 0 {
             for q in 0..Q {
-                let weight = simd.load(&weights[q]);
-                with[q] = simd.mul(weight, at[q]);
-                without[q] = simd.mul(weight, simd.sub(one, at[q]));
+                let weight = arithmetic.load(&weights[q]);
+                with[q] = arithmetic.mul(weight, at[q]);
+                without[q] = arithmetic.mul(weight, arithmetic.sub(one, at[q]));
             }
         } else {
             let (lambda, _) = factors(split);
             for q in 0..Q {
-                let weight = simd.load(&weights[q]);
-                let lambda = simd.select(still, simd.splat(lambda[q]), zero);
-                with[q] = simd.mul(weight, lambda);
-                without[q] = simd.mul(weight, simd.sub(one, lambda));
+                let weight = arithmetic.load(&weights[q]);
+                let lambda = arithmetic.select(still, arithmetic.splat(lambda[q]), zero);
+                with[q] = arithmetic.mul(weight, lambda);
+                without[q] = arithmetic.mul(weight, arithmetic.sub(one, lambda));
             }
         }
         for (child, cover, goes) in
             [(split.left, split.left_cover, goes_left), (split.right, split.right_cover, !goes_left)]
         {
             if child >= 0 {
-                let cover = simd.splat(cover);
+                let cover = arithmetic.splat(cover);
                 let below = &mut states[child as usize];
                 for q in 0..Q {
-                    let shared = simd.mul(without[q], cover);
-                    simd.store(simd.select(goes, simd.add(shared, with[q]), shared), &mut below[q]);
+                    let shared = arithmetic.mul(without[q], cover);
+                    arithmetic.store(arithmetic.select(goes, arithmetic.add(shared, with[q]), shared), &mut below[q]);
                 }
             }
         }
@@ -156,61 +187,64 @@ fn pass<S: Simd, const Q: usize>(
         if split.left < 0 && split.right < 0 {
             // Two leaves: mean and difference are the same at every point.
             let mean = split.left_cover * split.left_value + split.right_cover * split.right_value;
-            let difference =
-                simd.select(goes_left, simd.splat(split.left_value - mean), simd.splat(split.right_value - mean));
-            let mean = simd.splat(mean);
+            let difference = arithmetic.select(
+                goes_left,
+                arithmetic.splat(split.left_value - mean),
+                arithmetic.splat(split.right_value - mean),
+            );
+            let mean = arithmetic.splat(mean);
             let here = &mut states[place];
             if split.above < 0 {
                 for q in 0..Q {
-                    sum = simd.add(sum, simd.load(&here[q]));
-                    simd.store(simd.fma(at[q], difference, mean), &mut here[q]);
+                    sum = arithmetic.add(sum, arithmetic.load(&here[q]));
+                    arithmetic.store(arithmetic.fma(at[q], difference, mean), &mut here[q]);
                 }
             } else {
                 let (lambda, kappa) = factors(split);
                 for q in 0..Q {
-                    sum = simd.fma(simd.load(&here[q]), simd.splat(kappa[q]), sum);
-                    let value = simd.fma(simd.splat(lambda[q]), difference, mean);
-                    simd.store(simd.select(still, value, mean), &mut here[q]);
+                    sum = arithmetic.fma(arithmetic.load(&here[q]), arithmetic.splat(kappa[q]), sum);
+                    let value = arithmetic.fma(arithmetic.splat(lambda[q]), difference, mean);
+                    arithmetic.store(arithmetic.select(still, value, mean), &mut here[q]);
                 }
             }
-            sum = simd.mul(sum, difference);
+            sum = arithmetic.mul(sum, difference);
         } else {
-            let (left_cover, right_cover) = (simd.splat(split.left_cover), simd.splat(split.right_cover));
-            let mut left = [simd.splat(split.left_value); Q];
-            let mut right = [simd.splat(split.right_value); Q];
+            let (left_cover, right_cover) = (arithmetic.splat(split.left_cover), arithmetic.splat(split.right_cover));
+            let mut left = [arithmetic.splat(split.left_value); Q];
+            let mut right = [arithmetic.splat(split.right_value); Q];
             if split.left >= 0 {
                 for q in 0..Q {
-                    left[q] = simd.load(&states[split.left as usize][q]);
+                    left[q] = arithmetic.load(&states[split.left as usize][q]);
                 }
             }
             if split.right >= 0 {
                 for q in 0..Q {
-                    right[q] = simd.load(&states[split.right as usize][q]);
+                    right[q] = arithmetic.load(&states[split.right as usize][q]);
                 }
             }
             let here = &mut states[place];
             if split.above < 0 {
                 for q in 0..Q {
-                    let mean = simd.fma(left_cover, left[q], simd.mul(right_cover, right[q]));
-                    let difference = simd.sub(simd.select(goes_left, left[q], right[q]), mean);
-                    sum = simd.fma(simd.load(&here[q]), difference, sum);
-                    simd.store(simd.fma(at[q], difference, mean), &mut here[q]);
+                    let mean = arithmetic.fma(left_cover, left[q], arithmetic.mul(right_cover, right[q]));
+                    let difference = arithmetic.sub(arithmetic.select(goes_left, left[q], right[q]), mean);
+                    sum = arithmetic.fma(arithmetic.load(&here[q]), difference, sum);
+                    arithmetic.store(arithmetic.fma(at[q], difference, mean), &mut here[q]);
                 }
             } else {
                 let (lambda, kappa) = factors(split);
                 for q in 0..Q {
-                    let mean = simd.fma(left_cover, left[q], simd.mul(right_cover, right[q]));
-                    let difference = simd.sub(simd.select(goes_left, left[q], right[q]), mean);
-                    let weight = simd.mul(simd.load(&here[q]), simd.splat(kappa[q]));
-                    sum = simd.fma(weight, difference, sum);
-                    let value = simd.fma(simd.splat(lambda[q]), difference, mean);
-                    simd.store(simd.select(still, value, mean), &mut here[q]);
+                    let mean = arithmetic.fma(left_cover, left[q], arithmetic.mul(right_cover, right[q]));
+                    let difference = arithmetic.sub(arithmetic.select(goes_left, left[q], right[q]), mean);
+                    let weight = arithmetic.mul(arithmetic.load(&here[q]), arithmetic.splat(kappa[q]));
+                    sum = arithmetic.fma(weight, difference, sum);
+                    let value = arithmetic.fma(arithmetic.splat(lambda[q]), difference, mean);
+                    arithmetic.store(arithmetic.select(still, value, mean), &mut here[q]);
                 }
             }
         }
         let total = &mut sums[split.feature as usize];
-        let before = simd.load(total);
-        let after = simd.add(before, sum);
-        simd.store(if split.above < 0 { after } else { simd.select(still, after, before) }, total);
+        let before = arithmetic.load(total);
+        let after = arithmetic.add(before, sum);
+        arithmetic.store(if split.above < 0 { after } else { arithmetic.select(still, after, before) }, total);
     }
 }

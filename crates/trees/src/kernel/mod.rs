@@ -8,6 +8,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod explain;
+mod one;
 mod portable;
 mod score;
 
@@ -15,7 +16,8 @@ mod score;
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
-pub(crate) use explain::{Room, explain};
+pub(crate) use explain::{Room, explain, explain_one};
+pub(crate) use one::One;
 pub(crate) use portable::Portable;
 pub(crate) use score::{score, walk};
 
@@ -26,18 +28,16 @@ use crate::coding::{Plane, RankTable};
 #[repr(align(64))]
 pub(crate) struct Lane(pub(crate) [f64; 8]);
 
-/// What the loops need of a processor. A value of the type is proof that the processor can do it.
-pub(crate) trait Simd: Copy {
-    /// Eight numbers.
+/// Arithmetic on a number of each of some rows, and where such numbers lie between operations.
+pub(crate) trait Arithmetic: Copy {
+    /// In registers.
     type Lanes: Copy;
-    /// A yes or no for each of 64 rows.
-    type Rows: Copy;
-    /// A byte for each of 64 rows.
-    type Bytes: Copy;
+    /// In memory.
+    type Store: Copy + Default;
 
     fn splat(self, value: f64) -> Self::Lanes;
-    fn load(self, lane: &Lane) -> Self::Lanes;
-    fn store(self, lanes: Self::Lanes, lane: &mut Lane);
+    fn load(self, stored: &Self::Store) -> Self::Lanes;
+    fn store(self, lanes: Self::Lanes, stored: &mut Self::Store);
     fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn sub(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn mul(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
@@ -45,6 +45,15 @@ pub(crate) trait Simd: Copy {
     fn fma(self, a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes;
     /// Lane `i` of `yes` where bit `i` is set, else of `no`.
     fn select(self, bits: u8, yes: Self::Lanes, no: Self::Lanes) -> Self::Lanes;
+}
+
+/// What the loops need of a processor, for eight rows of numbers and 64 of codes. A value of the type is proof
+/// that the processor can do it.
+pub(crate) trait Simd: Arithmetic<Store = Lane> {
+    /// A yes or no for each of 64 rows.
+    type Rows: Copy;
+    /// A byte for each of 64 rows.
+    type Bytes: Copy;
 
     /// How many thresholds of the table lie below a value that is a number.
     fn rank(self, table: &RankTable, value: f64) -> u8;

@@ -1,16 +1,15 @@
 //! Plain Rust, which compilers turn into whatever vectors the target has.
 
-use super::{Lane, Simd};
+use super::{Arithmetic, Lane, Simd};
 use crate::coding::{Plane, ROWS, RankTable};
 
 /// Any processor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
 
-impl Simd for Portable {
+impl Arithmetic for Portable {
     type Lanes = [f64; 8];
-    type Rows = [u8; ROWS];
-    type Bytes = [u8; ROWS];
+    type Store = Lane;
 
     #[inline(always)]
     fn splat(self, value: f64) -> [f64; 8] {
@@ -51,6 +50,11 @@ impl Simd for Portable {
     fn select(self, bits: u8, yes: [f64; 8], no: [f64; 8]) -> [f64; 8] {
         std::array::from_fn(|i| if bits >> i & 1 == 1 { yes[i] } else { no[i] })
     }
+}
+
+impl Simd for Portable {
+    type Rows = [u8; ROWS];
+    type Bytes = [u8; ROWS];
 
     #[inline(always)]
     fn rank(self, table: &RankTable, value: f64) -> u8 {
