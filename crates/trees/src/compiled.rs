@@ -42,8 +42,9 @@ pub(crate) struct CompiledTree {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CompiledNode {
     pub(crate) question: Question,
-    pub(crate) left: i16,
-    pub(crate) right: i16,
+    /// Where rows go that pass: a node, or the number of nodes plus that of a leaf.
+    pub(crate) left: u16,
+    pub(crate) right: u16,
 }
 
 /// What explaining needs of a node.
@@ -104,13 +105,17 @@ impl Compiled {
 
 fn compile(tree: &Tree, coding: &mut Coding) -> CompiledTree {
     let (order, place) = level_order(tree);
-    let child = |child: i32| if child >= 0 { place[child as usize] as i32 } else { child };
+    let child = |child: i32| {
+        let slot = if child >= 0 { place[child as usize] } else { tree.nodes.len() + !child as usize };
+        // Trees with more leaves than `SMALL` go plain and have no use for this.
+        slot as u16
+    };
     let nodes = order
         .iter()
         .map(|&n| {
             let node = &tree.nodes[n];
             let question = coding.question(node.feature, &node.test, &tree.category_sets);
-            CompiledNode { question, left: child(node.left) as i16, right: child(node.right) as i16 }
+            CompiledNode { question, left: child(node.left), right: child(node.right) }
         })
         .collect();
     let (splits, covers, deepest) = splits(tree, &order, &place);

@@ -5,8 +5,8 @@ use super::{Lane, Simd};
 use crate::coding::{Block, Coding, Question, QuestionKind, ROWS};
 use crate::compiled::Forest;
 
-/// Nodes whose masks fit the kernel's array; compiled trees with more leaves than bytes have values go plain.
-const NODES: usize = 256;
+/// Nodes and leaves whose masks fit the kernel's array; trees with more leaves than bytes have values go plain.
+const SLOTS: usize = 512;
 
 /// Adds the forest's leaves to the sums of `B` blocks, tree by tree, as LightGBM does.
 #[inline(always)]
@@ -19,7 +19,7 @@ pub(crate) fn score<S: Simd, const B: usize>(
     features: usize,
     sums: &mut [[Lane; 8]; B],
 ) {
-    let mut reach = [[simd.rows(!0); B]; NODES];
+    let mut reach = [[simd.rows(!0); B]; SLOTS];
     for tree in &forest.trees {
         if let Some(plain) = &tree.plain {
             for (rows, sums) in rows.iter().zip(sums.iter_mut()) {
@@ -31,8 +31,9 @@ pub(crate) fn score<S: Simd, const B: usize>(
         }
         let mut bytes = [simd.no_bytes(); B];
         reach[0] = [simd.rows(!0); B];
+        let nodes = tree.nodes.len();
         for (place, node) in tree.nodes.iter().enumerate() {
-            let here = reach[place % NODES];
+            let here = reach[place % SLOTS];
             let passes = ask(simd, coding, &node.question, blocks);
             let mut left = here;
             let mut right = here;
@@ -40,22 +41,17 @@ pub(crate) fn score<S: Simd, const B: usize>(
                 left[b] = simd.and(here[b], passes[b]);
                 right[b] = simd.and_not(here[b], passes[b]);
             }
-            if node.left >= 0 {
-                reach[node.left as usize % NODES] = left;
-            } else {
-                for b in 0..B {
-                    bytes[b] = simd.put(bytes[b], left[b], !node.left as u8);
-                }
-            }
-            if node.right >= 0 {
-                reach[node.right as usize % NODES] = right;
-            } else {
-                for b in 0..B {
-                    bytes[b] = simd.put(bytes[b], right[b], !node.right as u8);
-                }
+            // Nodes and leaves are written alike: which child is a leaf cannot be predicted.
+            reach[usize::from(node.left) % SLOTS] = left;
+            reach[usize::from(node.right) % SLOTS] = right;
+        }
+        for leaf in 1..=nodes {
+            let rows = &reach[(nodes + leaf) % SLOTS];
+            for b in 0..B {
+                bytes[b] = simd.put(bytes[b], rows[b], leaf as u8);
             }
         }
-        let used = tree.nodes.len() + 1;
+        let used = nodes + 1;
         for b in 0..B {
             simd.add_chosen(bytes[b], &tree.leaves, used, &mut sums[b]);
         }
@@ -117,12 +113,12 @@ pub(crate) fn walk(
             let leaf = match &tree.plain {
                 Some(plain) => plain.leaf(values),
                 None => {
-                    let mut place = if tree.nodes.is_empty() { -1 } else { 0 };
-                    while place >= 0 {
-                        let node = &tree.nodes[place as usize];
-                        place = if coding.passes(&node.question, block, row) { node.left } else { node.right };
+                    let mut place = 0;
+                    while let Some(node) = tree.nodes.get(place) {
+                        let passes = coding.passes(&node.question, block, row);
+                        place = usize::from(if passes { node.left } else { node.right });
                     }
-                    !place as usize
+                    place - tree.nodes.len()
                 }
             };
             sum += tree.leaves[leaf];
