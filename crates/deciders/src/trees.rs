@@ -41,7 +41,7 @@ pub struct Manifest {
 /// What a model was trained on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DataCard {
-    /// SHA-256 over the features and labels of all rows, in order.
+    /// SHA-256 over the features and labels of the training rows, in order.
     pub sha256: String,
     /// Rows trained on.
     pub train_rows: usize,
@@ -78,7 +78,7 @@ pub struct Threshold {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("failed to open {}", path.display())]
+    #[error("failed to open {}: {source}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -155,7 +155,12 @@ impl Calibration {
             (slope, intercept) = next;
             lost = loss(slope, intercept);
         }
-        (slope > 0.0 && slope.is_finite() && intercept.is_finite()).then_some(Self { slope, intercept })
+        Some(Self { slope, intercept }).filter(Self::is_monotone)
+    }
+
+    /// Whether a higher sum means a higher probability.
+    fn is_monotone(&self) -> bool {
+        self.slope > 0.0 && self.slope.is_finite() && self.intercept.is_finite()
     }
 
     /// The probability of a raw sum.
@@ -198,22 +203,49 @@ impl Artifact {
         Self { manifest, model, compiled, identity }
     }
 
-    /// Reads an artifact's folder, or a model file of LightGBM alone, which is then neither calibrated nor
-    /// says what it scores: `kind` does.
+    /// The kind that the manifest in a folder states; nothing for a model file alone.
+    ///
+    /// # Errors
+    /// When there is a folder without a readable manifest.
+    pub fn kind(path: &Path) -> Result<Option<String>, Error> {
+        if path.is_file() {
+            return Ok(None);
+        }
+        let place = path.join("manifest.json");
+        let text = std::fs::read(&place).map_err(|source| Error::Open { path: place.clone(), source })?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .map_err(|error| Error::Manifest { path: place, problem: error.to_string() })?;
+        Ok(Some(manifest.kind))
+    }
+
+    /// Reads an artifact's folder, whose manifest must state this kind, or a model file of LightGBM alone,
+    /// which is not calibrated and is taken for one of this kind.
     ///
     /// # Errors
     /// When a file is missing or broken, or model and manifest do not belong together.
     pub fn load(path: &Path, kind: &str) -> Result<Self, Error> {
         let read = |path: &Path| std::fs::read(path).map_err(|source| Error::Open { path: path.to_owned(), source });
         if path.is_file() {
-            let model = parse(path, read(path)?)?;
-            return Ok(Self::new(model, Manifest { kind: kind.to_owned(), ..Manifest::default() }));
+            let text = read(path)?;
+            let sum = hash(&text);
+            let model = parse(path, text)?;
+            let mut artifact = Self::new(model, Manifest { kind: kind.to_owned(), ..Manifest::default() });
+            // What is named is the file that was given.
+            artifact.manifest.model_sha256 = sum;
+            artifact.identity = identity(&artifact.manifest);
+            return Ok(artifact);
         }
         let place = path.join("manifest.json");
         let problem = |problem: String| Error::Manifest { path: place.clone(), problem };
         let manifest: Manifest = serde_json::from_slice(&read(&place)?).map_err(|error| problem(error.to_string()))?;
         if manifest.format != FORMAT {
             return Err(problem(format!("format {} is not known, only {FORMAT}", manifest.format)));
+        }
+        if manifest.kind != kind {
+            return Err(problem(format!("it is a model of kind `{}`, not `{kind}`", manifest.kind)));
+        }
+        if manifest.calibration.is_some_and(|calibration| !calibration.is_monotone()) {
+            return Err(problem("the calibration's slope is not a number above 0".to_owned()));
         }
         let place = path.join("model.txt");
         let text = read(&place)?;

@@ -23,6 +23,12 @@ pub fn ndcg(lists: &[Vec<(f64, f64)>], at: usize) -> Option<f64> {
     (count > 0.0).then(|| sum / count)
 }
 
+/// The share of pairs of a positive and a negative item that are in the right order, ties half (Mann and
+/// Whitney, 1947). Nothing where either kind is missing.
+pub fn auc(scored: &[(f64, bool)]) -> Option<f64> {
+    crate::curves::ranking(scored, &[], None).map(|ranking| ranking.auc)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

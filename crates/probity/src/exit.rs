@@ -49,7 +49,12 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
                 return ExitCode::from(2);
             }
             let input = error.chain().any(|cause| {
-                cause.is::<InputError>() || cause.is::<deciders::rules::Error>() || cause.is::<io::Error>()
+                cause.is::<InputError>()
+                    || cause.is::<deciders::rules::Error>()
+                    || cause.is::<deciders::trees::Error>()
+                    || cause.is::<desks::alerts::features::UnknownFeature>()
+                    || cause.is::<trees::TrainError>()
+                    || cause.is::<io::Error>()
             });
             ExitCode::from(if input { 3 } else { 70 })
         }

@@ -67,7 +67,8 @@ pub struct AlertsEngine {
 impl AlertsEngine {
     fn load(path: &Path, model: AlertModel) -> Result<Self, LoadError> {
         let artifact = Artifact::load(path, model.kind())?;
-        let plan = Plan::named(model.rows(), &artifact.model().feature_names)?;
+        let names = &artifact.model().feature_names;
+        let plan = if path.is_dir() { Plan::named(model.rows(), names)? } else { Plan::foreign(model.rows(), names)? };
         let identity = artifact.identity();
         let version = format!("{}+{}", identity.version, &identity.hash[..12]);
         Ok(Self { artifact, plan, version })
@@ -87,8 +88,9 @@ impl AlertsEngine {
             Some(stated) => stated,
             None => {
                 let path = PathBuf::from(text);
-                let model = manifest_kind(&path).ok_or_else(|| Error::AlertModel(path.clone()))?;
-                (model, path)
+                let kind = Artifact::kind(&path).map_err(|error| Error::Artifact(Box::new(error)))?;
+                let model = kind.and_then(|kind| AlertModel::ALL.into_iter().find(|model| model.kind() == kind));
+                (model.ok_or_else(|| Error::AlertModel(path.clone()))?, path)
             }
         };
         let files: Vec<PathBuf> =
@@ -104,11 +106,4 @@ impl AlertsEngine {
         });
         Ok((model, slot))
     }
-}
-
-/// What the manifest in a folder says that the model answers.
-fn manifest_kind(folder: &Path) -> Option<AlertModel> {
-    let text = std::fs::read(folder.join("manifest.json")).ok()?;
-    let manifest: deciders::trees::Manifest = serde_json::from_slice(&text).ok()?;
-    AlertModel::ALL.into_iter().find(|model| model.kind() == manifest.kind)
 }

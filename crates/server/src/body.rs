@@ -64,6 +64,10 @@ async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
 
 /// Takes a JSON body apart. Only a body that fails is read again, for the path to the field.
 pub(crate) fn json<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, ApiError> {
+    // A structure may also be read from an array, in the order of its fields; a request may not.
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(ApiError::NotJson("it is an array, not an object".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
 }
 

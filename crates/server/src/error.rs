@@ -13,8 +13,11 @@ pub enum Error {
     #[error("nothing to serve: name a rule file with --rules, or alert models with --alerts")]
     NothingToServe,
     /// A path that does not say what its model answers.
-    #[error("{} has no manifest.json that says which alert model it is: write scorer=, ranker= or cluster= before it", .0.display())]
+    #[error("{} does not say which alert model it is: write scorer=, ranker= or cluster= before it", .0.display())]
     AlertModel(PathBuf),
+    /// An artifact that cannot be read.
+    #[error(transparent)]
+    Artifact(LoadError),
     /// Two models for one question.
     #[error("two models are named for {0}")]
     TwoModels(&'static str),

@@ -1,7 +1,7 @@
 //! A model in the form that the kernels run.
 
 use crate::coding::{Coding, Question};
-use crate::model::{Model, Tree};
+use crate::model::{Model, Node, Tree};
 use crate::quadrature::Quadrature;
 
 /// A model that scores and explains fast. Build once, share between threads.
@@ -79,12 +79,7 @@ impl Compiled {
             forest.expected += tree.expected();
             forest.trees.push(compile(tree, &mut coding));
         }
-        Self {
-            coding,
-            forests,
-            features: model.features(),
-            explains: model.trees.iter().all(|tree| tree.nodes.iter().all(|node| node.count > 0)),
-        }
+        Self { coding, forests, features: model.features(), explains: model.trees.iter().all(counted) }
     }
 
     /// Columns of a row.
@@ -101,6 +96,12 @@ impl Compiled {
     pub fn explains(&self) -> bool {
         self.explains
     }
+}
+
+/// Whether every node says how many training rows it saw, and its children add up to it.
+fn counted(tree: &Tree) -> bool {
+    let adds_up = |node: &Node| node.count > 0 && tree.count(node.left) + tree.count(node.right) == node.count as f64;
+    tree.nodes.iter().all(adds_up)
 }
 
 fn compile(tree: &Tree, coding: &mut Coding) -> CompiledTree {

@@ -104,6 +104,11 @@ pub struct Leaf {
 pub const ZERO: f64 = 1e-35f32 as f64;
 
 impl Model {
+    /// A column's name as a model file can hold it: without blanks.
+    pub fn feature_name(column: &str) -> String {
+        column.replace(char::is_whitespace, "_")
+    }
+
     /// Columns of a row.
     pub fn features(&self) -> usize {
         self.feature_names.len()

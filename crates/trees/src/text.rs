@@ -68,7 +68,7 @@ pub enum Problem {
     #[error("the text ends before `end of trees`: the file is cut short")]
     Truncated,
     /// Trees do not divide by classes.
-    #[error("{trees} trees cannot be shared out to {classes} classes")]
+    #[error("{trees} trees cannot be shared out to {classes} classes: at least one for each is needed")]
     Iterations {
         /// Trees in the file.
         trees: usize,
@@ -176,14 +176,15 @@ fn read(
     parameters: Vec<(String, String)>,
 ) -> Result<Model, ModelError> {
     let classes: usize = header.number("num_tree_per_iteration")?;
-    if classes == 0 || !sections.len().is_multiple_of(classes) {
+    if classes == 0 || sections.is_empty() || !sections.len().is_multiple_of(classes) {
         return Err(header.error("num_tree_per_iteration", Problem::Iterations { trees: sections.len(), classes }));
     }
     let feature_names: Vec<String> = header.get("feature_names")?.split_ascii_whitespace().map(str::to_owned).collect();
     let features = feature_names.len();
     let last: i64 = header.number("max_feature_idx")?;
-    if usize::try_from(last + 1) != Ok(features) {
-        let problem = Problem::Length { key: "feature_names", expected: (last + 1).max(0) as usize, found: features };
+    if features == 0 || last != features as i64 - 1 {
+        let expected = last.saturating_add(1).max(1) as usize;
+        let problem = Problem::Length { key: "feature_names", expected, found: features };
         return Err(header.error("feature_names", problem));
     }
     let objective = header.get("objective").unwrap_or_default();
@@ -238,6 +239,15 @@ fn read_tree(section: &Section<'_>, index: usize, features: usize) -> Result<Tre
     if inner > 0 {
         tree.category_sets = read_sets(section)?;
         tree.nodes = read_nodes(section, inner, features, tree.category_sets.len())?;
+        let mut asked = vec![false; tree.category_sets.len()];
+        for node in &tree.nodes {
+            if let Test::Category { set, .. } = node.test {
+                // LightGBM gives every node a set of its own.
+                if std::mem::replace(&mut asked[set], true) {
+                    return Err(section.error("threshold", Problem::OutOfRange { key: "threshold", value: set as i64 }));
+                }
+            }
+        }
         check_shape(&tree).map_err(|()| section.error("left_child", Problem::NotATree(index)))?;
     }
     Ok(tree)

@@ -118,7 +118,7 @@ pub struct Flow {
     #[serde(default = "not_a_number", deserialize_with = "number", serialize_with = "number_or_null")]
     pub timestamp: f64,
     /// How many transfers this is the sum of.
-    #[serde(default = "one", deserialize_with = "number", serialize_with = "number_or_null")]
+    #[serde(default = "one", deserialize_with = "count", serialize_with = "number_or_null")]
     pub tx_count: f64,
     /// Last day of the window; empty where all flows are of one.
     #[serde(default, deserialize_with = "or_default")]
@@ -161,7 +161,6 @@ pub struct AddressLabel {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Batch {
     /// What is to be scored.
-    #[serde(default, deserialize_with = "or_default")]
     pub alerts: Vec<Alert>,
     /// What is known of addresses.
     #[serde(default, deserialize_with = "or_default")]
@@ -178,7 +177,7 @@ pub struct Batch {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// An identifier that should say which is which.
-    #[error("{field} of item {index} is empty")]
+    #[error("it is empty in item {index} of {field}")]
     Empty {
         /// For example `alerts[].alert_id`.
         field: &'static str,
@@ -186,7 +185,7 @@ pub enum BatchError {
         index: usize,
     },
     /// An identifier that two items have.
-    #[error("{field} of items {first} and {second} is the same")]
+    #[error("items {first} and {second} have the same in {field}")]
     Twice {
         /// For example `alerts[].alert_id`.
         field: &'static str,
@@ -306,6 +305,11 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Number::deserialize(deserializer).map(|number| number.0)
 }
 
+/// Null is one transfer.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    number(deserializer).map(|count| if count.is_nan() { 1.0 } else { count })
+}
+
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Number::deserialize(deserializer).map(|number| number.0 as i64)
 }
@@ -377,7 +381,11 @@ impl<'de> Visitor<'de> for NumberVisitor {
     numbers!();
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<f64>, E> {
-        text.trim().parse().map(Some).map_err(|_| E::invalid_value(de::Unexpected::Other("text"), &self))
+        let number: Option<f64> = text.trim().parse().ok();
+        match number.filter(|number| number.is_finite()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(E::invalid_value(de::Unexpected::Other("text"), &self)),
+        }
     }
 }
 

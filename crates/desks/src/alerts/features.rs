@@ -4,11 +4,12 @@
 //! Invariant: the features of an alert depend on the alert, its clusters, its address and its window, and on
 //! no other alert of the batch. Labels of addresses and the truth are never looked at.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::civil::Date;
 
-use super::facts::{AddressFeatures, Alert, Batch, Cluster, severity};
+use super::facts::{Alert, Batch, Cluster, severity};
 use super::window::{AddressFlows, Window};
 
 /// A number about a case, and how to say it.
@@ -79,15 +80,15 @@ macro_rules! features {
 pub const ALERT: &[AlertFeature] = features! { AlertFeature:
     "severity", "severity (1 low to 4 critical)", |case| severity(&case.alert.severity);
     "alert_confidence", "confidence of the monitoring system", |case| case.alert.alert_confidence_score;
-    "alert_volume", "logarithm of the alerted volume", |case| case.alert.volume_usd.max(0.0).ln_1p();
+    "alert_volume", "logarithm of the alerted volume", |case| dollars(case.alert.volume_usd);
     "typology", "suspected typology", |case| place(&TYPOLOGIES, &case.alert.typology_type);
     "suspected_address_type", "suspected type of address", |case| place(&ADDRESS_TYPES, &case.alert.suspected_address_type);
     "risk_indicators", "number of risk indicators", |case| case.alert.risk_indicators.len() as f64;
     "weekday", "day of the week (1 Monday to 7 Sunday)", |case| weekday(&case.alert.processing_date);
     "clusters", "number of clusters it belongs to", |case| case.clusters.len() as f64;
     "cluster_alerts", "number of alerts in its cluster", |case| case.most(|cluster| cluster.total_alerts);
-    "cluster_addresses", "number of addresses in its cluster", |case| case.most(|cluster| cluster.addresses_involved.len() as f64);
-    "cluster_volume", "logarithm of the volume of its cluster", |case| case.most(|cluster| cluster.total_volume_usd.max(0.0).ln_1p());
+    "cluster_addresses", "number of addresses in its cluster", |case| case.most(|cluster| different(&cluster.addresses_involved));
+    "cluster_volume", "logarithm of the volume of its cluster", |case| case.most(|cluster| dollars(cluster.total_volume_usd));
     "cluster_severity", "highest severity in its cluster", |case| case.most(|cluster| severity(&cluster.severity_max));
     "cluster_confidence", "mean confidence in its cluster", |case| case.most(|cluster| cluster.confidence_avg);
     "cluster_hours", "hours that its cluster spans", |case| case.most(hours);
@@ -123,8 +124,8 @@ pub const ALERT: &[AlertFeature] = features! { AlertFeature:
 /// What every cluster model may use.
 pub const CLUSTER: &[ClusterFeature] = features! { ClusterFeature:
     "total_alerts", "number of alerts", |case| case.cluster.total_alerts;
-    "addresses", "number of addresses", |case| case.cluster.addresses_involved.len() as f64;
-    "total_volume", "logarithm of the volume", |case| case.cluster.total_volume_usd.max(0.0).ln_1p();
+    "addresses", "number of addresses", |case| different(&case.cluster.addresses_involved);
+    "total_volume", "logarithm of the volume", |case| dollars(case.cluster.total_volume_usd);
     "severity_max", "highest severity (1 low to 4 critical)", |case| severity(&case.cluster.severity_max);
     "confidence_avg", "mean confidence of the alerts", |case| case.cluster.confidence_avg;
     "hours", "hours between the first and the last alert", |case| hours(case.cluster);
@@ -142,7 +143,7 @@ pub const CLUSTER: &[ClusterFeature] = features! { ClusterFeature:
     "page_rank", "largest PageRank as a multiple of the average", |case| case.largest(|flows| flows.page_rank);
     "community", "logarithm of the size of the largest community", |case| case.largest(|flows| flows.community.ln_1p());
     "betweenness", "logarithm of the largest betweenness", |case| case.largest(|flows| flows.betweenness.ln_1p());
-    "short_cycles", "number of cycles of two", |case| case.mean(|flows| flows.short_cycles);
+    "short_cycles", "mean number of cycles of two", |case| case.mean(|flows| flows.short_cycles);
     "triangles", "mean number of cycles of three", |case| case.mean(|flows| flows.triangles);
     "long_cycles", "share of addresses on a cycle of four to six", |case| case.mean(|flows| f64::from(u8::from(flows.long_cycle > 0.0)));
     "mean_amount", "logarithm of the mean amount", |case| case.mean(|flows| flows.mean_amount).ln_1p();
@@ -154,6 +155,16 @@ const ADDRESS_PREFIX: &str = "address.";
 
 /// What the phrases of features begin with that are `ln(1 + x)`.
 const LOGARITHM: &str = "logarithm of ";
+
+/// The logarithm of an amount, not a number where it is not known.
+fn dollars(amount: f64) -> f64 {
+    if amount.is_finite() { amount.max(0.0).ln_1p() } else { f64::NAN }
+}
+
+/// How many different names there are.
+fn different(names: &[String]) -> f64 {
+    names.iter().collect::<std::collections::HashSet<_>>().len() as f64
+}
 
 /// One over the money moved.
 fn one_over_moved(flows: &AddressFlows) -> f64 {
@@ -196,39 +207,52 @@ impl ClusterCase<'_> {
     }
 }
 
+/// A date and a number of days; empty and 0 where they are not stated.
+type Span<'b> = (&'b str, i64);
+
 /// A batch, ready to look things up.
 pub struct Context<'b> {
     batch: &'b Batch,
-    windows: Vec<(&'b str, i64, Window)>,
-    by_address: HashMap<&'b str, Vec<&'b AddressFeatures>>,
+    windows: HashMap<Span<'b>, Window>,
+    /// Numbers of the features table by address and window, then by name.
+    values: HashMap<(&'b str, Span<'b>), HashMap<Cow<'b, str>, f64>>,
     by_alert: HashMap<&'b str, Vec<&'b Cluster>>,
 }
 
 impl<'b> Context<'b> {
     /// Prepares a batch: builds the graph of every window.
     pub fn new(batch: &'b Batch) -> Self {
-        let mut flows: BTreeMap<(&str, i64), Vec<_>> = BTreeMap::new();
+        let mut flows: BTreeMap<Span<'_>, Vec<_>> = BTreeMap::new();
         for flow in &batch.money_flows {
             flows.entry((flow.processing_date.as_str(), flow.window_days)).or_default().push(flow);
         }
-        let windows = flows.into_iter().map(|((date, days), flows)| (date, days, Window::new(&flows))).collect();
-        let mut by_address: HashMap<&str, Vec<&AddressFeatures>> = HashMap::new();
+        let windows = flows.into_iter().map(|(span, flows)| (span, Window::new(&flows))).collect();
+        let mut values: HashMap<(&str, Span<'_>), HashMap<Cow<'_, str>, f64>> = HashMap::new();
         for row in &batch.features {
-            by_address.entry(&row.address).or_default().push(row);
+            let span = (row.processing_date.as_str(), row.window_days);
+            let known = values.entry((&row.address, span)).or_default();
+            for (name, value) in &row.values {
+                let name = underscored(name);
+                // Of two numbers for one thing the smaller counts, so that the order of rows does not show.
+                let entry = known.entry(name).or_insert(*value);
+                if value.total_cmp(entry).is_lt() {
+                    *entry = *value;
+                }
+            }
         }
         let mut by_alert: HashMap<&str, Vec<&Cluster>> = HashMap::new();
         for cluster in &batch.clusters {
-            for alert in &cluster.related_alert_ids {
+            let alerts: std::collections::HashSet<&String> = cluster.related_alert_ids.iter().collect();
+            for alert in alerts {
                 by_alert.entry(alert).or_default().push(cluster);
             }
         }
-        Self { batch, windows, by_address, by_alert }
+        Self { batch, windows, values, by_alert }
     }
 
-    /// The window of a date: the one of just these days, or the one that states none.
-    fn window(&self, date: &str, days: i64) -> Option<&Window> {
-        let find = |date: &str, days: i64| self.windows.iter().find(|(of, span, _)| *of == date && *span == days);
-        find(date, days).or_else(|| find("", 0)).map(|(_, _, window)| window)
+    /// The window of a date: the one of just these days, or one that leaves the days, the date or both open.
+    fn window<'s>(&'s self, date: &'s str, days: i64) -> Option<&'s Window> {
+        spans(date, days).into_iter().find_map(|span| self.windows.get(&span))
     }
 
     fn alert_case(&self, alert: &'b Alert) -> AlertCase<'b> {
@@ -254,20 +278,22 @@ impl<'b> Context<'b> {
         }
     }
 
-    /// A number of the features table for an alert's address, in its window.
+    /// A number of the features table for an alert's address, from the row that states most of its window.
     fn address_value(&self, alert: &Alert, column: &str) -> f64 {
-        let fits = |row: &&&AddressFeatures| {
-            (row.processing_date.is_empty() || row.processing_date == alert.processing_date)
-                && (row.window_days == 0 || row.window_days == alert.window_days)
-        };
-        let rows = self.by_address.get(alert.address.as_str());
-        rows.into_iter()
-            .flatten()
-            .filter(fits)
-            .flat_map(|row| &row.values)
-            .find(|(name, _)| name == column)
-            .map_or(f64::NAN, |(_, value)| *value)
+        let spans = spans(&alert.processing_date, alert.window_days).into_iter();
+        let known = spans.filter_map(|span| self.values.get(&(alert.address.as_str(), span)));
+        known.filter_map(|known| known.get(column)).next().copied().unwrap_or(f64::NAN)
     }
+}
+
+/// A column's name as models write it: without blanks.
+fn underscored(name: &str) -> Cow<'_, str> {
+    if name.contains(char::is_whitespace) { name.replace(char::is_whitespace, "_").into() } else { name.into() }
+}
+
+/// What may be stated of a window, the most exact first.
+fn spans(date: &str, days: i64) -> [Span<'_>; 4] {
+    [(date, days), (date, 0), ("", days), ("", 0)]
 }
 
 /// Which features a model uses, in the order of its columns.
@@ -309,17 +335,29 @@ impl Plan {
             let rows = batches.iter().flat_map(|batch| &batch.features);
             let columns: std::collections::BTreeSet<&str> =
                 rows.flat_map(|row| &row.values).map(|(name, _)| name.as_str()).collect();
-            names.extend(columns.into_iter().map(|column| format!("{ADDRESS_PREFIX}{}", column.replace(' ', "_"))));
+            names.extend(columns.into_iter().map(|column| format!("{ADDRESS_PREFIX}{}", underscored(column))));
         }
         Self::named(kind, &names).expect("names that were just listed")
     }
 
-    /// The features of a trained model. Names of an alert model that are none of ours are columns of the
+    /// The features of a model that was trained here.
+    ///
+    /// # Errors
+    /// When a name is not known.
+    pub fn named(kind: Kind, names: &[String]) -> Result<Self, UnknownFeature> {
+        Self::find(kind, names, false)
+    }
+
+    /// The features of a model that was trained elsewhere: names that are none of ours are columns of the
     /// features table.
     ///
     /// # Errors
-    /// When a name of a cluster model is not known.
-    pub fn named(kind: Kind, names: &[String]) -> Result<Self, UnknownFeature> {
+    /// When a name of a cluster model is not known: clusters have no such table.
+    pub fn foreign(kind: Kind, names: &[String]) -> Result<Self, UnknownFeature> {
+        Self::find(kind, names, true)
+    }
+
+    fn find(kind: Kind, names: &[String], foreign: bool) -> Result<Self, UnknownFeature> {
         let sources = names
             .iter()
             .map(|name| {
@@ -330,8 +368,7 @@ impl Plan {
                 match (base, name.strip_prefix(ADDRESS_PREFIX)) {
                     (Some(place), _) => Ok(Source::Base(place)),
                     (None, Some(column)) if kind == Kind::Alert => Ok(Source::Address(column.to_owned())),
-                    // A model that was trained elsewhere names the columns of the features table.
-                    (None, None) if kind == Kind::Alert => Ok(Source::Address(name.clone())),
+                    (None, None) if foreign && kind == Kind::Alert => Ok(Source::Address(name.clone())),
                     _ => Err(UnknownFeature(name.clone())),
                 }
             })

@@ -133,7 +133,9 @@ pub fn find(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             continue;
         }
         let list = std::fs::read_dir(&folder).map_err(|source| Error::Open { path: folder.clone(), source })?;
-        open.extend(list.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()));
+        // Links are not followed: one that leads back would never end.
+        let folders = list.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        open.extend(folders.map(|entry| entry.path()));
     }
     if found.is_empty() {
         return Err(Error::Nothing { path: folder.to_owned() });
@@ -178,7 +180,14 @@ impl Snapshot {
 }
 
 fn optional<T: DeserializeOwned>(path: &Path, columns: &[&'static str]) -> Result<Vec<T>, Error> {
-    if path.exists() { read_table(path, columns) } else { Ok(Vec::new()) }
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    // A quiet week has no clusters; only alerts there must be.
+    match read_table(path, columns) {
+        Err(Error::Empty { .. }) => Ok(Vec::new()),
+        read => read,
+    }
 }
 
 /// Reads a table whose rows are `T`s.
@@ -355,7 +364,7 @@ impl<'de> Deserializer<'de> for FieldValue {
 pub enum Column {
     /// Text.
     Text(Vec<String>),
-    /// Dates, `YYYY-MM-DD`, written as text.
+    /// Numbers; what is not finite is written as null.
     Number(Vec<f64>),
     /// Whole numbers.
     Whole(Vec<i64>),

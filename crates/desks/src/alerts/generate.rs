@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::facts::Flow;
 use super::files::{self, Column};
+use super::graph::Graph;
 use super::window::{AddressFlows, Window};
 
 /// What to generate.
@@ -513,16 +514,11 @@ fn clusters(alerts: &[Raised], flows: &[Flow]) -> Vec<Vec<usize>> {
         .filter(|(_, alert)| alert.flows.in_degree + alert.flows.out_degree <= HUB)
         .map(|(index, alert)| (name(alert.account), index))
         .collect();
-    let mut group: Vec<usize> = (0..alerts.len()).collect();
-    for flow in flows.iter().filter(|flow| flow.amount_usd >= 1000.0) {
-        if let (Some(&a), Some(&b)) = (place.get(&flow.from_address), place.get(&flow.to_address)) {
-            let (low, high) = (group[a].min(group[b]), group[a].max(group[b]));
-            group.iter_mut().filter(|name| **name == high).for_each(|name| *name = low);
-        }
-    }
-    let mut lists: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (index, name) in group.iter().enumerate() {
-        lists.entry(*name).or_default().push(index);
+    let tie = |flow: &Flow| Some((*place.get(&flow.from_address)? as u32, *place.get(&flow.to_address)? as u32));
+    let ties = flows.iter().filter(|flow| flow.amount_usd >= 1000.0).filter_map(tie).collect();
+    let mut lists: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (index, component) in Graph::new(alerts.len(), ties).components().into_iter().enumerate() {
+        lists.entry(component).or_default().push(index);
     }
     lists.into_values().filter(|list| list.len() > 1).collect()
 }

@@ -1,7 +1,7 @@
 //! What is right about alerts and clusters: what the batch states, or what is known of the address from
 //! outside. Never looked at by features.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::facts::{AddressLabel, Alert, Batch, Cluster, severity};
 
@@ -9,7 +9,8 @@ use super::facts::{AddressLabel, Alert, Batch, Cluster, severity};
 pub struct Truths<'b> {
     risky: HashSet<&'b str>,
     labelled: HashSet<&'b str>,
-    right: HashSet<&'b str>,
+    /// Alerts whose truth is known.
+    known: HashMap<&'b str, bool>,
 }
 
 impl<'b> Truths<'b> {
@@ -19,14 +20,10 @@ impl<'b> Truths<'b> {
         let mut truths = Self {
             risky: labels.iter().filter(risk).map(|label| label.address.as_str()).collect(),
             labelled: labels.iter().map(|label| label.address.as_str()).collect(),
-            right: HashSet::new(),
+            known: HashMap::new(),
         };
-        truths.right = batch
-            .alerts
-            .iter()
-            .filter(|alert| truths.alert(alert) == Some(true))
-            .map(|alert| alert.alert_id.as_str())
-            .collect();
+        let known = batch.alerts.iter().filter_map(|alert| Some((alert.alert_id.as_str(), truths.alert(alert)?)));
+        truths.known = known.collect();
         truths
     }
 
@@ -38,12 +35,14 @@ impl<'b> Truths<'b> {
         })
     }
 
-    /// Whether a cluster was worth a report: as it states, or whether at least half of its alerts were right.
+    /// Whether a cluster was worth a report: as it states, or whether at least half of its
+    /// alerts with a known truth were right. Nothing where none is known.
     pub fn cluster(&self, cluster: &Cluster) -> Option<bool> {
         cluster.ground_truth.or_else(|| {
-            let alerts = &cluster.related_alert_ids;
-            let right = alerts.iter().filter(|alert| self.right.contains(alert.as_str())).count();
-            (!alerts.is_empty()).then_some(2 * right >= alerts.len())
+            let alerts: HashSet<&String> = cluster.related_alert_ids.iter().collect();
+            let known = alerts.into_iter().filter_map(|alert| self.known.get(alert.as_str()));
+            let (count, right) = known.fold((0, 0), |(count, right), is| (count + 1, right + usize::from(*is)));
+            (count > 0).then_some(2 * right >= count)
         })
     }
 

@@ -1,5 +1,6 @@
 //! A window: the money flows of some days, as a graph with what can be said of each address.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::facts::Flow;
@@ -11,6 +12,8 @@ const NEAR_THRESHOLD: f64 = 8_000.0;
 const THRESHOLD: f64 = 10_000.0;
 /// Nodes from which betweenness is sampled.
 const SOURCES: usize = 32;
+/// Payers of payers that are looked at, at most.
+const SECOND: usize = 20_000;
 /// Steps that the search for cycles through one address may take.
 const STEPS: usize = 20_000;
 const DAY: f64 = 86_400.0;
@@ -27,6 +30,8 @@ pub struct Window {
     component_size: Vec<u32>,
     community_size: Vec<u32>,
     betweenness: Vec<f64>,
+    /// What was asked before: many alerts and clusters may share an address.
+    known: Vec<OnceCell<AddressFlows>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +89,8 @@ impl Window {
             .iter()
             .map(|flow| {
                 let (from, to) = (places[&flow.from_address], places[&flow.to_address]);
-                let amount = if flow.amount_usd.is_finite() { flow.amount_usd } else { 0.0 };
+                // What is not known, or less than nothing, is no money.
+                let amount = if flow.amount_usd.is_finite() { flow.amount_usd.max(0.0) } else { 0.0 };
                 (from, to, Transfer { other: 0, amount, time: flow.timestamp, count: flow.tx_count })
             })
             .collect();
@@ -105,7 +111,8 @@ impl Window {
         let component_size = sizes(&graph.components());
         let community_size = sizes(&graph.communities());
         let betweenness = graph.betweenness(SOURCES);
-        Self { places, graph, into, out, rank, component_size, community_size, betweenness }
+        let known = vec![OnceCell::new(); nodes];
+        Self { places, graph, into, out, rank, component_size, community_size, betweenness, known }
     }
 
     /// Number of addresses.
@@ -116,6 +123,10 @@ impl Window {
     /// What the window says of an address; nothing where the address is not in it.
     pub fn address(&self, name: &str) -> Option<AddressFlows> {
         let node = *self.places.get(name)? as usize;
+        Some(*self.known[node].get_or_init(|| self.flows_of(node)))
+    }
+
+    fn flows_of(&self, node: usize) -> AddressFlows {
         let (into, out) = (&self.into[node], &self.out[node]);
         let volume = |list: &[Transfer]| list.iter().map(|transfer| transfer.amount).sum::<f64>();
         let count = |list: &[Transfer]| list.iter().map(|transfer| transfer.count).sum::<f64>();
@@ -131,12 +142,12 @@ impl Window {
             (all.iter().map(|transfer| (transfer.amount - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt();
         let payers = self.graph.into.of(node);
         let returned = self.graph.out.of(node).iter().filter(|other| payers.binary_search(other).is_ok()).count();
-        let mut second: Vec<u32> =
-            payers.iter().flat_map(|payer| self.graph.into.of(*payer as usize)).copied().collect();
+        let second = payers.iter().flat_map(|payer| self.graph.into.of(*payer as usize));
+        let mut second: Vec<u32> = second.take(SECOND).copied().collect();
         second.sort_unstable();
         second.dedup();
         let (two, three, long) = self.graph.cycles(node, STEPS);
-        Some(AddressFlows {
+        AddressFlows {
             in_degree: payers.len() as f64,
             out_degree: self.graph.out.of(node).len() as f64,
             in_volume,
@@ -162,7 +173,7 @@ impl Window {
             long_cycle: long as f64,
             mean_amount: mean,
             amount_spread: spread / mean,
-        })
+        }
     }
 
     /// Share of the possible edges between some addresses that exist, and share of their outflow that stays

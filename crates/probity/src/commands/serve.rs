@@ -8,7 +8,7 @@ use clap::Args;
 use server::{Server, Settings, State};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::exit::{Outcome, Status, UsageError};
+use crate::exit::{InputError, Outcome, Status, UsageError};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -30,6 +30,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 
 /// What is wrong before anything is loaded is wrong with the options.
 fn usage(error: server::Error) -> anyhow::Error {
+    if matches!(error, server::Error::Artifact(_)) {
+        return InputError(error.to_string()).into();
+    }
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
     UsageError(format!("{error}{cause}")).into()
 }

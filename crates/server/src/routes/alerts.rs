@@ -29,10 +29,10 @@ pub(crate) struct BatchRequest {
     alerts: Vec<AlertItem>,
     /// What is known of addresses: `address` and numbers by name, or rows of `address`, `feature_name`,
     /// `feature_value`.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Option<Vec<Object>>)]
     features: (),
     /// Alerts that belong together.
-    clusters: Vec<ClusterItem>,
+    clusters: Option<Vec<ClusterItem>>,
     /// Money flows of the windows that the alerts lie in.
     money_flows: Option<Vec<FlowItem>>,
 }

@@ -6,14 +6,16 @@ use std::arch::x86_64::*;
 use super::{Arithmetic, Lane, Simd};
 use crate::coding::{Plane, RankTable};
 
-/// Proof that the processor has AVX2 and FMA.
+/// Proof that the processor has AVX2, FMA and POPCNT.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// The proof, where it holds.
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let has =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("popcnt");
+        has.then_some(Self(()))
     }
 
     /// How many of 16 numbers are less. (A function, since closures are not inlined into the kernels.)
@@ -62,9 +64,9 @@ impl Avx2 {
     }
 
     #[inline(always)]
-    fn halves(plane: &Plane) -> [__m256i; 2] {
+    fn halves(self, plane: &Plane) -> [__m256i; 2] {
         let at = plane.0.as_ptr();
-        // SAFETY: only called with `self` at hand, so AVX2 is there; `Plane` is 64 bytes, aligned.
+        // SAFETY: `self` says that AVX2 is there; `Plane` is 64 bytes, aligned.
         unsafe { [_mm256_load_si256(at.cast()), _mm256_load_si256(at.add(32).cast())] }
     }
 }
@@ -153,14 +155,14 @@ impl Simd for Avx2 {
         // SAFETY: see above.
         unsafe {
             let code = _mm256_set1_epi8(code as i8);
-            let [low, high] = Self::halves(plane);
+            let [low, high] = self.halves(plane);
             [_mm256_cmpeq_epi8(_mm256_min_epu8(low, code), low), _mm256_cmpeq_epi8(_mm256_min_epu8(high, code), high)]
         }
     }
 
     #[inline(always)]
     fn in_set(self, plane: &Plane, set: &[u8; 32]) -> [__m256i; 2] {
-        let [first, second] = Self::halves(plane);
+        let [first, second] = self.halves(plane);
         [self.in_set_half(first, set), self.in_set_half(second, set)]
     }
 

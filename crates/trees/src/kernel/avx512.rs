@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use super::{Arithmetic, Lane, Simd};
 use crate::coding::{Plane, RankTable};
 
-/// Proof that the processor has AVX-512 F, BW, DQ and VBMI.
+/// Proof that the processor has AVX-512 F, BW, DQ and VBMI, and what [`super::Avx2`] is proof of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
 
@@ -16,7 +16,8 @@ impl Avx512 {
         let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vbmi");
+            && is_x86_feature_detected!("avx512vbmi")
+            && super::Avx2::detect().is_some();
         has.then_some(Self(()))
     }
 

@@ -10,6 +10,9 @@ use super::{Table, TrainError};
 /// their histograms stay in the nearest cache.
 pub(super) const SIDE_BY_SIDE: usize = 8;
 
+/// Categories are numbers up to this: a split holds a bit for each.
+pub(super) const CATEGORIES: u32 = 1_000_000;
+
 /// The table in bins, ready for histograms.
 pub(super) struct Dataset {
     pub(super) rows: usize,
@@ -25,6 +28,21 @@ impl Dataset {
         let features = table.names.len();
         let rows = table.labels.len();
         let categorical = categorical(table, parameters)?;
+        for (feature, _) in categorical.iter().enumerate().filter(|(_, is)| **is) {
+            let values = table.rows.iter().skip(feature).step_by(features);
+            if let Some(category) =
+                values.filter_map(|value| crate::model::category(*value)).find(|it| *it > CATEGORIES)
+            {
+                return Err(TrainError::Category { column: table.names[feature].clone(), category });
+            }
+        }
+        for (feature, sign) in parameters.monotone_constraints.iter().enumerate() {
+            if *sign != 0 && categorical[feature] {
+                let expected = "0 for features with categories";
+                let name = "monotone_constraints".to_owned();
+                return Err(ParameterError::Value { name, value: sign.to_string(), expected }.into());
+            }
+        }
         let limits = Limits {
             max_bin: parameters.max_bin,
             min_data_in_bin: parameters.min_data_in_bin,

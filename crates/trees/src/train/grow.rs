@@ -268,10 +268,14 @@ impl<'d> Grower<'d> {
         } else {
             filled.iter_mut().zip(&mut parent).enumerate().map(task).fold((None, None), both)
         };
-        smaller.best = first;
-        larger.best = second;
-        smaller.histograms = Some(filled);
-        larger.histograms = Some(parent);
+        for (leaf, best, histograms) in [(smaller, first, filled), (larger, second, parent)] {
+            // A leaf without a split needs its histograms no more.
+            match best {
+                Some(_) => leaf.histograms = Some(histograms),
+                None => self.pool.push(histograms),
+            }
+            leaf.best = best;
+        }
     }
 
     /// Which bins a split sends left.

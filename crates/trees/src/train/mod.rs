@@ -70,6 +70,20 @@ pub enum TrainError {
     /// A weight that is negative or no number.
     #[error("the weight of row {0} (counted from 0) should be a number from 0 on")]
     Weight(usize),
+    /// Weights that are all 0.
+    #[error("all weights are 0")]
+    NoWeight,
+    /// A category whose bit set would be too large.
+    #[error(
+        "category {category} of column `{column}` is too large: number categories from 0 up to {}",
+        dataset::CATEGORIES
+    )]
+    Category {
+        /// The column.
+        column: String,
+        /// The category.
+        category: u32,
+    },
 }
 
 /// What training gives.
@@ -126,7 +140,8 @@ pub fn train(
         let measured = validation.map(|table| metric::measure(watched, table, &booster.validation_sums, parameters));
         history.extend(measured);
         progress(round + 1, measured);
-        let Some(value) = measured else { continue };
+        // A set of one class has no AUC; it cannot say when to stop.
+        let Some(value) = measured.filter(|value| !value.is_nan()) else { continue };
         let improves =
             best.is_none_or(|(known, _)| if watched.higher_is_better() { value > known } else { value < known });
         if improves {
@@ -147,7 +162,7 @@ pub fn train(
     let model = Model {
         classes,
         objective: crate::objective::Objective::parse(&text).expect("an objective of ours"),
-        feature_names: table.names.iter().map(|name| name.replace(char::is_whitespace, "_")).collect(),
+        feature_names: table.names.iter().map(|name| Model::feature_name(name)).collect(),
         feature_infos: data.bins.iter().map(|bins| bins.info.clone()).collect(),
         monotone_constraints: parameters.monotone_constraints.clone(),
         average_output: false,
@@ -170,10 +185,10 @@ fn check(table: &Table<'_>) -> Result<(), TrainError> {
         return Err(TrainError::Label { row, expected: "a number" });
     }
     let weights = table.weights.unwrap_or_default();
-    match weights.iter().position(|weight| !weight.is_finite() || *weight < 0.0) {
-        Some(row) => Err(TrainError::Weight(row)),
-        None => Ok(()),
+    if let Some(row) = weights.iter().position(|weight| !weight.is_finite() || *weight < 0.0) {
+        return Err(TrainError::Weight(row));
     }
+    if table.weights.is_some() && weights.iter().sum::<f64>() <= 0.0 { Err(TrainError::NoWeight) } else { Ok(()) }
 }
 
 /// The state of boosting.

@@ -206,7 +206,12 @@ impl Parameters {
                     _ => return unsupported(),
                 }
             }
-            "num_class" => self.num_class = given.count(1)?,
+            "num_class" => {
+                self.num_class = given.count(1)?;
+                if self.num_class > 10_000 {
+                    return Err(given.error("at most 10000"));
+                }
+            }
             "num_iterations" => self.num_iterations = given.count(0)?,
             "learning_rate" => self.learning_rate = given.above_zero()?,
             "num_leaves" => self.num_leaves = given.count(2)?,
@@ -259,10 +264,20 @@ impl Parameters {
             "early_stopping_round" => {
                 self.early_stopping_round = given.number::<i64>("a whole number")?.max(0) as usize
             }
-            "eval_at" => self.eval_at = given.list("positions from 1 on")?,
+            "eval_at" => {
+                self.eval_at = given.list("positions from 1 on")?;
+                if self.eval_at.contains(&0) || self.eval_at.is_empty() {
+                    return Err(given.error("positions from 1 on"));
+                }
+            }
             "lambdarank_truncation_level" => self.lambdarank_truncation_level = given.count(1)?,
             "lambdarank_norm" => self.lambdarank_norm = given.truth()?,
-            "label_gain" => self.label_gain = given.list("numbers")?,
+            "label_gain" => {
+                self.label_gain = given.list("numbers")?;
+                if !self.label_gain.iter().all(|gain| gain.is_finite()) {
+                    return Err(given.error("numbers"));
+                }
+            }
             "seed" => self.seed = given.number("a whole number")?,
             "bagging_seed" => self.bagging_seed = Some(given.number("a whole number")?),
             "feature_fraction_seed" => self.feature_fraction_seed = Some(given.number("a whole number")?),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use deciders::trees::Artifact;
 use desks::alerts::{Batch, Context, Plan, Snapshot, Truths, files};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
@@ -15,6 +16,8 @@ pub(super) struct Data {
     pub(super) plan: Plan,
     pub(super) rows: Vec<f64>,
     pub(super) marks: Vec<Mark>,
+    /// Days of the longest window.
+    pub(super) window_days: i64,
 }
 
 /// What is known of a row besides its features.
@@ -36,7 +39,7 @@ pub(super) struct Mark {
 impl Data {
     /// Reads all batches below a folder. With `plan`, builds its features; else every feature there is.
     pub(super) fn read(folder: &Path, kind: ModelKind, plan: Option<&Plan>) -> anyhow::Result<Self> {
-        let folders = files::find(folder).map_err(|error| InputError(error.to_string()))?;
+        let folders = files::find(folder).map_err(|error| InputError(describe(&error)))?;
         let bar = ProgressBar::new(folders.len() as u64);
         bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} batches read, {eta} left")?);
         let mut snapshots = Vec::new();
@@ -47,7 +50,7 @@ impl Data {
         bar.finish_and_clear();
         let batches: Vec<&Batch> = snapshots.iter().map(|snapshot| &snapshot.batch).collect();
         let plan = plan.cloned().unwrap_or_else(|| Plan::all(kind.rows(), &batches));
-        let mut data = Self { plan, rows: Vec::new(), marks: Vec::new() };
+        let mut data = Self { plan, rows: Vec::new(), marks: Vec::new(), window_days: 0 };
         let mut unknown = 0;
         for (index, snapshot) in snapshots.iter().enumerate() {
             unknown += data.add(index, snapshot, kind);
@@ -67,11 +70,12 @@ impl Data {
         let context = Context::new(&snapshot.batch);
         let truths = Truths::new(&snapshot.batch, &snapshot.labels);
         let mut unknown = 0;
-        let mark = |id: &str, address: &str, truth: bool, grade: f64| Mark {
+        self.window_days = self.window_days.max(snapshot.window_days);
+        let mark = |id: &str, address: &str, day: &str, truth: bool, grade: f64| Mark {
             id: id.to_owned(),
             address: address.to_owned(),
             batch,
-            day: snapshot.date.clone(),
+            day: day.to_owned(),
             truth,
             grade,
         };
@@ -83,7 +87,13 @@ impl Data {
                 };
                 self.plan.cluster(&context, cluster, &mut self.rows);
                 let grade = f64::from(u8::from(truth));
-                self.marks.push(mark(&cluster.cluster_id, &cluster.primary_address, truth, grade));
+                self.marks.push(mark(
+                    &cluster.cluster_id,
+                    &cluster.primary_address,
+                    &cluster.processing_date,
+                    truth,
+                    grade,
+                ));
             }
         } else {
             for alert in &snapshot.batch.alerts {
@@ -92,7 +102,7 @@ impl Data {
                     continue;
                 };
                 self.plan.alert(&context, alert, &mut self.rows);
-                self.marks.push(mark(&alert.alert_id, &alert.address, truth, grade));
+                self.marks.push(mark(&alert.alert_id, &alert.address, &alert.processing_date, truth, grade));
             }
         }
         unknown
@@ -119,6 +129,7 @@ impl Data {
         let chosen: Vec<usize> = (0..self.marks.len()).filter(|index| keep(*index)).collect();
         Self {
             plan: self.plan.clone(),
+            window_days: self.window_days,
             rows: chosen.iter().flat_map(|index| self.row(*index)).copied().collect(),
             marks: chosen.iter().map(|index| self.marks[*index].clone()).collect(),
         }
@@ -127,7 +138,8 @@ impl Data {
     /// The same rows with some of the columns.
     pub(super) fn columns(&self, keep: &[usize]) -> Self {
         let rows = (0..self.marks.len()).flat_map(|index| keep.iter().map(move |column| self.row(index)[*column]));
-        Self { plan: self.plan.keep(keep), rows: rows.collect(), marks: self.marks.clone() }
+        let (rows, marks) = (rows.collect(), self.marks.clone());
+        Self { plan: self.plan.keep(keep), rows, marks, window_days: self.window_days }
     }
 
     /// Labels for a kind of model.
@@ -159,9 +171,18 @@ fn describe(error: &files::Error) -> String {
     }
 }
 
-/// Loads an artifact.
-pub(super) fn artifact(path: &Path, kind: &str) -> anyhow::Result<deciders::trees::Artifact> {
-    deciders::trees::Artifact::load(path, kind)
-        .map_err(|error| InputError(error.to_string()))
-        .with_context(|| format!("failed to load {}", path.display()))
+/// Loads an artifact, or a LightGBM model file as a scorer.
+pub(super) fn artifact(path: &Path) -> anyhow::Result<(Artifact, ModelKind, Plan)> {
+    let load = || -> Result<_, deciders::trees::Error> {
+        let stated = Artifact::kind(path)?;
+        let kind = stated.unwrap_or_else(|| ModelKind::Scorer.name().to_owned());
+        Ok((Artifact::load(path, &kind)?, kind))
+    };
+    let (artifact, kind) = load().with_context(|| format!("failed to load {}", path.display()))?;
+    let kind = ModelKind::of(&kind)
+        .ok_or_else(|| InputError(format!("{} is a model of kind `{kind}`, not of alerts", path.display())))?;
+    let names = &artifact.model().feature_names;
+    let plan = if path.is_dir() { Plan::named(kind.rows(), names) } else { Plan::foreign(kind.rows(), names) };
+    let plan = plan.map_err(|error| InputError(format!("{}: {error}", path.display())))?;
+    Ok((artifact, kind, plan))
 }

@@ -3,12 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use desks::alerts::Plan;
 
-use super::ModelKind;
 use super::data::{Data, artifact};
 use super::measure::measure;
-use crate::exit::{InputError, Outcome, Status};
+use crate::exit::{InputError, Outcome, Status, UsageError};
 use crate::streams;
 
 #[derive(Args)]
@@ -28,12 +26,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let artifact = artifact(&arguments.artifact, "alerts/scorer")?;
-    let kind = ModelKind::of(&artifact.manifest().kind)
-        .ok_or_else(|| InputError(format!("{} is not a model of alerts", arguments.artifact.display())))?;
-    let plan = Plan::named(kind.rows(), &artifact.model().feature_names)
-        .map_err(|error| InputError(format!("{}: {error}", arguments.artifact.display())))?;
+    let (artifact, kind, plan) = artifact(&arguments.artifact)?;
     let data = Data::read(&arguments.data, kind, Some(&plan))?;
+    let tested = &artifact.manifest().data.test_days.0;
+    if arguments.from.is_none() && data.days().first().is_some_and(|day| day < tested) {
+        streams::note(&format!("some of these days were trained on; days the model has not seen begin with {tested}"));
+    }
+    if arguments.from.as_ref().is_some_and(|day| day.parse::<jiff::civil::Date>().is_err()) {
+        return Err(UsageError("--from is no date: write YYYY-MM-DD".to_owned()).into());
+    }
     let data = match &arguments.from {
         Some(day) => data.part(|index| data.marks[index].day >= *day),
         None => data,

@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    if arguments.accounts < 100 || arguments.weeks == 0 {
-        return Err(UsageError("at least 100 accounts and one week are needed".to_owned()).into());
+    if !(100..=10_000_000).contains(&arguments.accounts) || !(1..=10_000).contains(&arguments.weeks) {
+        return Err(UsageError("accounts go from 100 to 10,000,000, weeks from 1 to 10,000".to_owned()).into());
     }
     let first_day = arguments
         .first_day

@@ -50,6 +50,13 @@ pub(crate) fn run(command: Command) -> Outcome {
         other => InputError(other.to_string()).into(),
     });
     let imported = imported.context("failed to import")?;
+    if imported.alerts == 0 {
+        return Err(InputError(format!(
+            "{} has no account that received and sent money",
+            import.transactions.display()
+        ))
+        .into());
+    }
     let summary = json!({
         "batches": imported.batches,
         "flows": imported.flows,

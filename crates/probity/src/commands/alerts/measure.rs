@@ -75,15 +75,8 @@ pub(super) fn measure(artifact: &Artifact, data: &Data, kind: ModelKind, set: &s
         figures.insert("recall".to_owned(), json!(class.score.recall));
         figures.insert("f1".to_owned(), json!(class.score.f1));
     }
-    let mut lists: Vec<Vec<(f64, f64)>> = Vec::new();
-    let mut batch = None;
-    for (mark, scored) in data.marks.iter().zip(&scored) {
-        if batch != Some(mark.batch) {
-            lists.push(Vec::new());
-            batch = Some(mark.batch);
-        }
-        lists.last_mut().expect("just pushed").push((scored.sum, mark.grade));
-    }
+    let sums: Vec<f64> = scored.iter().map(|scored| scored.sum).collect();
+    let lists = lists(data, &sums);
     for at in [5, 10, 20] {
         figures.insert(format!("ndcg@{at}"), json!(rank::ndcg(&lists, at)));
     }
@@ -96,12 +89,19 @@ fn logistic(sum: f64) -> f64 {
 
 /// The area under the ROC curve, or NDCG@10 of a ranker: what models are chosen by.
 pub(super) fn quality(artifact: &Artifact, data: &Data, kind: ModelKind) -> Option<f64> {
-    let figures = measure_only(artifact, data, kind);
-    figures.get(if kind == ModelKind::Ranker { "ndcg@10" } else { "auc" }).and_then(Value::as_f64)
+    let sums: Vec<f64> = artifact.score_rows(&data.rows, 0).iter().map(|scored| scored.sum).collect();
+    if kind == ModelKind::Ranker {
+        return rank::ndcg(&lists(data, &sums), 10);
+    }
+    let scored = sums.into_iter().zip(data.marks.iter().map(|mark| mark.truth));
+    rank::auc(&scored.collect::<Vec<_>>())
 }
 
-fn measure_only(artifact: &Artifact, data: &Data, kind: ModelKind) -> Map<String, Value> {
-    measure(artifact, data, kind, "").figures
+/// Raw sums and grades, a list for each batch.
+fn lists(data: &Data, sums: &[f64]) -> Vec<Vec<(f64, f64)>> {
+    let mut sums = sums.iter();
+    let batches = data.marks.chunk_by(|a, b| a.batch == b.batch);
+    batches.map(|marks| marks.iter().zip(sums.by_ref()).map(|(mark, sum)| (*sum, mark.grade)).collect()).collect()
 }
 
 fn explanations(artifact: &Artifact, data: &Data) -> Explanations {

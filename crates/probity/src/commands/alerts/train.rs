@@ -6,8 +6,10 @@ use clap::Args;
 use deciders::trees::{Artifact, Calibration, DataCard, Manifest, Threshold};
 use desks::alerts::features::CATEGORICAL;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::ToSpan;
+use jiff::civil::Date;
 use serde_json::json;
-use trees::{Parameters, Table, TrainError, Trained};
+use trees::{Loss, Parameters, Table, TrainError, Trained};
 
 use super::ModelKind;
 use super::data::Data;
@@ -154,6 +156,14 @@ pub(super) fn parameters(kind: ModelKind, given: &[String]) -> anyhow::Result<Pa
     for text in [objective, DEFAULTS].into_iter().chain(given.iter().map(String::as_str)) {
         super::super::trees::read_parameters(text, &mut parameters)?;
     }
+    let wanted = if kind == ModelKind::Ranker { Loss::LambdaRank } else { Loss::Binary };
+    if parameters.objective != wanted
+        || !parameters.categorical_feature.is_empty()
+        || !parameters.monotone_constraints.is_empty()
+    {
+        let problem = "objective, categorical_feature and monotone_constraints follow from the model and its features";
+        return Err(UsageError(problem.to_owned()).into());
+    }
     Ok(parameters)
 }
 
@@ -168,11 +178,35 @@ pub(super) fn split(data: &Data, test: f64, validation: f64) -> anyhow::Result<S
     let test_from = days.len() - share(test).min(days.len() - 2);
     let validation_from = test_from - share(validation).min(test_from - 1);
     let place = |index: usize| days.binary_search(&data.marks[index].day).unwrap_or(0);
-    Ok(Split {
-        train: data.part(|index| place(index) < validation_from),
-        validation: data.part(|index| (validation_from..test_from).contains(&place(index))),
+    // A window that reaches into what comes after would show it what it should not have seen.
+    let clear = |index: usize, next: usize| {
+        days.get(next).is_none_or(|next| before(&data.marks[index].day, next, data.window_days))
+    };
+    let split = Split {
+        train: data.part(|index| place(index) < validation_from && clear(index, validation_from)),
+        validation: data.part(|index| (validation_from..test_from).contains(&place(index)) && clear(index, test_from)),
         test: data.part(|index| place(index) >= test_from),
-    })
+    };
+    let kept = split.train.marks.len() + split.validation.marks.len() + split.test.marks.len();
+    if kept < data.marks.len() {
+        streams::note(&format!(
+            "{} rows are left out: their windows reach into the days after",
+            data.marks.len() - kept
+        ));
+    }
+    if split.train.marks.is_empty() || split.validation.marks.is_empty() {
+        return Err(InputError(
+            "the windows are too long for these days: no row ends before the next part begins".to_owned(),
+        )
+        .into());
+    }
+    Ok(split)
+}
+
+/// Whether a day lies before the window of another.
+fn before(day: &str, other: &str, window_days: i64) -> bool {
+    let (Ok(day), Ok(other)) = (day.parse::<Date>(), other.parse::<Date>()) else { return true };
+    day.saturating_add(window_days.clamp(0, 36_500).days()) <= other
 }
 
 /// Trains on one part, watching another.
@@ -210,7 +244,7 @@ pub(super) fn fit(
     bar.finish_and_clear();
     trained.map_err(|error| match error {
         TrainError::Parameter(error) => UsageError(error.to_string()).into(),
-        other => InputError(format!("failed to learn from the batches: {other}")).into(),
+        other => anyhow::Error::new(other).context("failed to learn from the batches"),
     })
 }
 
@@ -269,7 +303,8 @@ fn cross_validate(
         let trained = match fit(&train, None, kind, &parameters, &format!("fold {} of {folds}", fold + 1)) {
             Ok(trained) => trained,
             // A fold may be left with one class; it then says nothing.
-            Err(_) => continue,
+            Err(error) if one_class(&error) => continue,
+            Err(error) => return Err(error),
         };
         let artifact = Artifact::new(trained.model, Manifest::default());
         reached.extend(quality(&artifact, &test, kind));
@@ -281,6 +316,11 @@ fn cross_validate(
     let mean = reached.iter().sum::<f64>() / count;
     let variance = reached.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
     Ok(Some((mean, variance.sqrt())))
+}
+
+/// Whether training failed for want of a second class.
+pub(super) fn one_class(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(TrainError::OneClass))
 }
 
 /// The fold of an address: the same on every run and every machine.

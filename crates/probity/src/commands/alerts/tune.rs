@@ -14,7 +14,7 @@ use serde_json::json;
 use super::ModelKind;
 use super::data::Data;
 use super::measure::quality;
-use super::train::{fit, parameters, split};
+use super::train::{fit, one_class, parameters, split};
 use crate::exit::{InputError, Outcome, Status, UsageError};
 use crate::streams;
 
@@ -140,7 +140,11 @@ fn mean_quality(kind: ModelKind, folds: &[(Data, Data)], text: &str) -> anyhow::
     let parameters = parameters(kind, &given)?;
     let mut reached = Vec::new();
     for (train, test) in folds {
-        let Ok(trained) = fit(train, Some(test), kind, &parameters, "") else { continue };
+        let trained = match fit(train, Some(test), kind, &parameters, "") {
+            Ok(trained) => trained,
+            Err(error) if one_class(&error) => continue,
+            Err(error) => return Err(error),
+        };
         let artifact = Artifact::new(trained.model, Manifest::default());
         reached.extend(quality(&artifact, test, kind));
     }

@@ -29,8 +29,8 @@ pub(crate) struct Arguments {
     threads: usize,
 }
 
-/// Rows that are read, scored and written together.
-const CHUNK: usize = 8192;
+/// Numbers that are read or computed before they are written.
+const CELLS: usize = 1 << 22;
 
 /// A line of output.
 #[derive(Serialize)]
@@ -66,10 +66,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let columns = table.features(&model.feature_names)?;
     let mut out = streams::output();
     let mut bad = 0u64;
+    let width = if arguments.contrib { model.classes * (columns.len() + 1) } else { columns.len() };
+    let chunk = (CELLS / width.max(1)).clamp(1, 8192);
     loop {
-        let mut rows = Vec::with_capacity(CHUNK * columns.len());
-        let mut lines = Vec::with_capacity(CHUNK);
-        while lines.len() < CHUNK {
+        let mut rows = Vec::with_capacity(chunk * columns.len());
+        let mut lines = Vec::with_capacity(chunk);
+        while lines.len() < chunk {
             match table.next(&columns, &mut rows) {
                 Some(line) => lines.push(line),
                 None => break,
@@ -116,8 +118,9 @@ fn write(
                 Scored { score: Some(score), contributions: contributions.next(), line: None, error: None }
             }
         };
-        serde_json::to_writer(&mut *out, &scored)?;
-        out.write_all(b"\n")?;
+        let mut line = serde_json::to_vec(&scored)?;
+        line.push(b'\n');
+        out.write_all(&line)?;
     }
     Ok(bad)
 }

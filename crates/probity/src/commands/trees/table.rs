@@ -1,5 +1,6 @@
 //! CSV tables of numbers: a header line, an empty cell for what is missing.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
@@ -34,6 +35,15 @@ impl Table {
         if header.is_empty() {
             return Err(InputError(format!("{name} is empty: a header line is needed")).into());
         }
+        let mut seen = HashSet::new();
+        for (index, column) in header.iter().enumerate() {
+            if column.is_empty() {
+                return Err(InputError(format!("column {} of {name} has no name", index + 1)).into());
+            }
+            if !seen.insert(trees::Model::feature_name(column)) {
+                return Err(InputError(format!("{name} has two columns `{column}`")).into());
+            }
+        }
         Ok(Self { reader, header, record: csv::ByteRecord::new(), name })
     }
 
@@ -51,9 +61,9 @@ impl Table {
     /// Where a model's features lie: by name where all names are there, else by place where the number of
     /// columns is the same.
     pub(crate) fn features(&self, names: &[String]) -> anyhow::Result<Vec<usize>> {
-        // LightGBM writes names with underscores for blanks.
-        let place = |name: &String| self.header.iter().position(|column| column.replace(' ', "_") == *name);
-        let places: Vec<Option<usize>> = names.iter().map(place).collect();
+        let known: HashMap<String, usize> =
+            self.header.iter().enumerate().map(|(place, column)| (trees::Model::feature_name(column), place)).collect();
+        let places: Vec<Option<usize>> = names.iter().map(|name| known.get(name).copied()).collect();
         if let Some(places) = places.iter().copied().collect::<Option<Vec<usize>>>() {
             return Ok(places);
         }

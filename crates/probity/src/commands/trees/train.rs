@@ -1,5 +1,6 @@
 //! `probity trees train`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -48,6 +49,8 @@ struct Loaded {
     labels: Vec<f64>,
     weights: Option<Vec<f64>>,
     groups: Option<Vec<usize>>,
+    /// Rows that could not be read.
+    left_out: usize,
 }
 
 impl Loaded {
@@ -78,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if parameters.early_stopping_round > 0 && validation.is_none() {
         return Err(UsageError("early_stopping_round needs rows to validate with: give --valid".to_owned()).into());
     }
+    let left_out = data.left_out + validation.as_ref().map_or(0, |validation| validation.left_out);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads.max(1)).build()?;
     let bar = ProgressBar::new(parameters.num_iterations as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rounds, {eta} left {msg}")?);
@@ -105,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         "model": arguments.out.display().to_string(),
     });
     streams::print(&format!("{summary}\n"))?;
-    Ok(Status::Done)
+    Ok(if left_out == 0 { Status::Done } else { Status::UnusableInput })
 }
 
 fn path(arguments: &Arguments) -> String {
@@ -159,7 +163,9 @@ fn load(path: &Path, arguments: &Arguments) -> anyhow::Result<Loaded> {
         labels: Vec::new(),
         weights: weight.map(|_| Vec::new()),
         groups: group.map(|_| Vec::new()),
+        left_out: 0,
     };
+    let mut queries = HashSet::new();
     let mut cells = Vec::with_capacity(columns.len());
     let mut query = None;
     let mut bad = 0;
@@ -189,6 +195,10 @@ fn load(path: &Path, arguments: &Arguments) -> anyhow::Result<Loaded> {
                     let name = table.text(column).to_vec();
                     match groups.last_mut() {
                         Some(size) if query.as_deref() == Some(&name[..]) => *size += 1,
+                        _ if !queries.insert(name.clone()) => {
+                            let problem = "a query comes back after another: rows of a query lie side by side";
+                            return Err(InputError(format!("{}: {problem}", path.display())).into());
+                        }
                         _ => groups.push(1),
                     }
                     query = Some(name);
@@ -196,6 +206,7 @@ fn load(path: &Path, arguments: &Arguments) -> anyhow::Result<Loaded> {
             }
         }
     }
+    loaded.left_out = bad;
     if bad > 0 {
         streams::note(&format!("{bad} rows of {} left out", path.display()));
     }
