@@ -3,7 +3,7 @@
 //! Numbers become what Java's readers make of them: whole numbers Integer, Long or BigInteger by size,
 //! all others Double. Of a repeated key the last value counts, in the first one's place.
 
-use crate::heap::{Heap, ListKind, Order, Other, Value};
+use crate::heap::{Heap, ListKind, Order, Other, Succession, Text, Value};
 
 /// Nesting beyond this is refused.
 pub(crate) const MAXIMUM_DEPTH: usize = 128;
@@ -22,9 +22,10 @@ type Read<T> = Result<T, JsonError>;
 
 /// Reads one value; only white space may follow it.
 pub(crate) fn read(heap: &mut Heap, text: &[u8]) -> Read<Value> {
-    let mut reader = Reader { heap, text, at: 0 };
+    let base = heap.hold(text);
+    let mut reader = Reader { heap, text, base, at: 0 };
     reader.skip();
-    let value = reader.value(0)?;
+    let value = reader.value(0, None)?;
     reader.skip();
     if reader.at < text.len() {
         return reader.fail("unexpected text after the value");
@@ -35,6 +36,8 @@ pub(crate) fn read(heap: &mut Heap, text: &[u8]) -> Read<Value> {
 struct Reader<'a> {
     heap: &'a mut Heap,
     text: &'a [u8],
+    /// Where the heap holds a copy of the text: strings without escapes are parts of it.
+    base: usize,
     at: usize,
 }
 
@@ -50,19 +53,20 @@ impl Reader<'_> {
 
     #[inline]
     fn skip(&mut self) {
-        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') && self.at < self.text.len() {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
     }
 
-    fn value(&mut self, depth: usize) -> Read<Value> {
+    /// Reads a value; `under` is the key that it stands under, be it within arrays.
+    fn value(&mut self, depth: usize, under: Option<Text>) -> Read<Value> {
         match self.peek() {
             b'"' => {
                 let text = self.string(false)?;
                 Ok(Value::String(text))
             }
-            b'{' => self.object(depth),
-            b'[' => self.array(depth),
+            b'{' => self.object(depth, under),
+            b'[' => self.array(depth, under),
             b't' => self.word(b"true", Value::Boolean(true)),
             b'f' => self.word(b"false", Value::Boolean(false)),
             b'n' => self.word(b"null", Value::Null),
@@ -80,7 +84,7 @@ impl Reader<'_> {
         self.fail("expected a value")
     }
 
-    fn object(&mut self, depth: usize) -> Read<Value> {
+    fn object(&mut self, depth: usize, under: Option<Text>) -> Read<Value> {
         if depth >= MAXIMUM_DEPTH {
             return self.fail("nested too deep");
         }
@@ -91,18 +95,20 @@ impl Reader<'_> {
             self.at += 1;
             return Ok(Value::Map(map));
         }
+        let mut place = Succession::first(under);
         loop {
             if self.peek() != b'"' {
                 return self.fail("expected a key in double quotes");
             }
-            let key = self.string(true)?;
+            let key = self.key(place)?;
+            place = Succession::after(key);
             self.skip();
             if self.peek() != b':' {
                 return self.fail("expected `:`");
             }
             self.at += 1;
             self.skip();
-            let value = self.value(depth + 1)?;
+            let value = self.value(depth + 1, Some(key))?;
             self.heap.map_put_text(map, key, value);
             self.skip();
             match self.peek() {
@@ -119,7 +125,7 @@ impl Reader<'_> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Read<Value> {
+    fn array(&mut self, depth: usize, under: Option<Text>) -> Read<Value> {
         if depth >= MAXIMUM_DEPTH {
             return self.fail("nested too deep");
         }
@@ -131,7 +137,7 @@ impl Reader<'_> {
             return Ok(Value::List(list));
         }
         loop {
-            let value = self.value(depth + 1)?;
+            let value = self.value(depth + 1, under)?;
             self.heap.list_mut(list).items.push(value);
             self.skip();
             match self.peek() {
@@ -148,9 +154,40 @@ impl Reader<'_> {
         }
     }
 
-    /// A string; a key is looked up among the program's own texts.
-    fn string(&mut self, is_key: bool) -> Read<crate::heap::Text> {
+    /// A key. Objects of one kind have the same keys in the same order, so the bytes are first compared with
+    /// the key that stood in this place before.
+    fn key(&mut self, place: Succession) -> Read<Text> {
         let start = self.at + 1;
+        if let Some(expected) = self.heap.expected_key(place) {
+            let end = start + expected.bytes_len();
+            if self.text.get(end) == Some(&b'"') && self.text[start..end] == *self.heap.bytes(expected) {
+                self.at = end + 1;
+                return Ok(expected);
+            }
+        }
+        let key = self.string(true)?;
+        // What was written with escapes differs from its text, and cannot be recognised by its bytes.
+        if self.at == start + key.bytes_len() + 1 {
+            self.heap.expect_key(place, key);
+        }
+        Ok(key)
+    }
+
+    /// A string; a key is looked up among the program's own texts.
+    fn string(&mut self, is_key: bool) -> Read<Text> {
+        let start = self.at + 1;
+        if !is_key {
+            let end = plain_end(self.text, start);
+            if self.text.get(end) == Some(&b'"') {
+                self.at = end + 1;
+                return Ok(Text::ascii(self.base + start, end - start));
+            }
+        }
+        self.any_string(start, is_key)
+    }
+
+    /// A string with whatever it may hold.
+    fn any_string(&mut self, start: usize, is_key: bool) -> Read<Text> {
         let rest = &self.text[start..];
         let Some(length) = memchr::memchr2(b'"', b'\\', rest) else {
             return self.fail("the text ends within a string");
@@ -162,7 +199,7 @@ impl Reader<'_> {
                 self.at = start;
                 return self.fail("a string is not UTF-8");
             }
-            return Ok(if is_key { self.heap.key_text(bytes) } else { self.heap.new_text(bytes) });
+            return Ok(if is_key { self.heap.key_text(bytes) } else { Text::new(self.base + start, bytes) });
         }
         let text = self.escaped(start)?;
         Ok(if is_key { self.heap.key_text(&text) } else { self.heap.new_text(&text) })
@@ -237,27 +274,39 @@ impl Reader<'_> {
         self.at += usize::from(negative);
         let first = self.at;
         let mut whole = 0u64;
-        while self.peek().is_ascii_digit() {
-            whole = whole.wrapping_mul(10).wrapping_add(u64::from(self.peek() - b'0'));
-            self.at += 1;
-        }
+        self.digits(&mut whole);
         let digits = self.at - first;
         if digits == 0 || digits > 1 && self.text[first] == b'0' {
             return self.fail("expected a number without leading zeros");
         }
-        let mut real = false;
+        let (mut real, mut fraction) = (false, 0);
         if self.peek() == b'.' {
             real = true;
             self.at += 1;
-            self.digits()?;
+            let point = self.at;
+            self.digits(&mut whole);
+            fraction = self.at - point;
+            if fraction == 0 {
+                return self.fail("expected a digit");
+            }
         }
-        if matches!(self.peek(), b'e' | b'E') {
+        let exponent = matches!(self.peek(), b'e' | b'E');
+        if exponent {
             real = true;
             self.at += 1;
             if matches!(self.peek(), b'+' | b'-') {
                 self.at += 1;
             }
-            self.digits()?;
+            let power = self.at;
+            self.digits(&mut 0);
+            if self.at == power {
+                return self.fail("expected a digit");
+            }
+        }
+        // Both numbers are exact, so the quotient is the nearest double, as a full reader finds it.
+        if real && !exponent && digits + fraction <= EXACT_DIGITS {
+            let double = whole as f64 / POWERS[fraction];
+            return Ok(Value::Double(if negative { -double } else { double }));
         }
         if !real && digits <= 18 {
             let value = if negative { -(whole as i64) } else { whole as i64 };
@@ -287,13 +336,41 @@ impl Reader<'_> {
         }
     }
 
-    fn digits(&mut self) -> Read<()> {
-        let start = self.at;
+    /// Reads digits onto a number, which wraps when there are too many.
+    fn digits(&mut self, number: &mut u64) {
         while self.peek().is_ascii_digit() {
+            *number = number.wrapping_mul(10).wrapping_add(u64::from(self.peek() - b'0'));
             self.at += 1;
         }
-        if self.at == start { self.fail("expected a digit") } else { Ok(()) }
     }
+}
+
+/// So many digits are below 2^53: a double holds them exactly.
+const EXACT_DIGITS: usize = 15;
+
+/// Powers of ten that doubles hold exactly.
+const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// The first place from `at` on that holds a quote, a backslash, a control character or no ASCII, or the end;
+/// eight bytes at a time.
+fn plain_end(text: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES << 7;
+    // The top bit of each byte that is zero, and perhaps of bytes above such a one.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    while let Some((bytes, _)) = text.get(at..).and_then(<[u8]>::split_first_chunk) {
+        let word = u64::from_le_bytes(*bytes);
+        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+        let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = (quotes | backslashes | controls | word) & TOPS;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let plain = |byte: &u8| (0x20..0x80).contains(byte) && *byte != b'"' && *byte != b'\\';
+    at + text[at.min(text.len())..].iter().take_while(|byte| plain(byte)).count()
 }
 
 /// Appends a value as JSON.

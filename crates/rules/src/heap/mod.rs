@@ -5,6 +5,7 @@
 
 mod display;
 mod equality;
+mod keys;
 mod map;
 mod other;
 mod value;
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(crate) use equality::order_doubles;
+pub(crate) use keys::Succession;
 pub(crate) use map::{Entry, MapData, Order, buckets_for, buckets_for_copy, buckets_for_set};
 pub(crate) use other::{ArrayKind, ClassName, Comparator, ListKind, Other, Throwable};
 pub(crate) use value::Text;
@@ -20,10 +22,6 @@ pub use value::Value;
 
 /// Bytes of text and objects a session may hold before it is stopped.
 pub(crate) const DEFAULT_MEMORY: usize = 512 << 20;
-
-/// Room for keys that are not in the program, and the longest that is kept.
-const LEARNED_BYTES: usize = 16 << 10;
-const LEARNED_KEY: usize = 64;
 
 /// A list or an array.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +96,7 @@ pub(crate) struct Heap {
     program_end: usize,
     learned_end: usize,
     learned: rustc_hash::FxHashMap<Box<[u8]>, Text>,
+    expectations: keys::Expectations,
     text: Vec<u8>,
     lists: Pool<ListData>,
     maps: Pool<MapData>,
@@ -114,12 +113,13 @@ impl Heap {
     pub(crate) fn new(constants: Arc<Constants>, classes: Arc<Vec<crate::types::ClassInfo>>) -> Self {
         let mut text = constants.text.clone();
         let learned_end = text.len();
-        text.resize(learned_end + LEARNED_BYTES, 0);
+        text.resize(learned_end + keys::LEARNED_BYTES, 0);
         Self {
             canonical_end: text.len(),
             program_end: learned_end,
             learned_end,
             learned: rustc_hash::FxHashMap::default(),
+            expectations: keys::Expectations::default(),
             constants,
             text,
             lists: Pool::default(),
@@ -185,6 +185,13 @@ impl Heap {
         place
     }
 
+    /// Copies a text that strings will be parts of; returns where it begins.
+    pub(crate) fn hold(&mut self, bytes: &[u8]) -> usize {
+        let start = self.text.len();
+        self.text.extend_from_slice(bytes);
+        start
+    }
+
     pub(crate) fn new_string(&mut self, bytes: &[u8]) -> Value {
         Value::String(self.new_text(bytes))
     }
@@ -195,32 +202,6 @@ impl Heap {
         write(&mut writer);
         let start = writer.start;
         Value::String(Text::new(start, &self.text[start..]))
-    }
-
-    /// The canonical text for a key: the program's, or one learned from earlier cases.
-    pub(crate) fn key_text(&mut self, bytes: &[u8]) -> Text {
-        match self.symbol(bytes) {
-            Some(found) => found,
-            None => self.learn(bytes),
-        }
-    }
-
-    /// The canonical text of these bytes, if there is one.
-    pub(crate) fn symbol(&self, bytes: &[u8]) -> Option<Text> {
-        self.constants.symbols.get(bytes).or_else(|| self.learned.get(bytes)).copied()
-    }
-
-    /// Gives a key a place that outlives the case: the next one most likely has it too.
-    fn learn(&mut self, bytes: &[u8]) -> Text {
-        let end = self.learned_end + bytes.len();
-        if bytes.is_empty() || bytes.len() > LEARNED_KEY || end > self.canonical_end {
-            return self.new_text(bytes);
-        }
-        self.text[self.learned_end..end].copy_from_slice(bytes);
-        let place = Text::new(self.learned_end, bytes);
-        self.learned_end = end;
-        self.learned.insert(bytes.into(), place);
-        place
     }
 
     /// A string key as its canonical text where there is one; other keys as they are.

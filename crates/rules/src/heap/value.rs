@@ -51,9 +51,14 @@ pub struct Text {
 const NOT_ASCII: u32 = 1 << 31;
 
 impl Text {
-    pub(super) fn new(offset: usize, bytes: &[u8]) -> Self {
+    pub(crate) fn new(offset: usize, bytes: &[u8]) -> Self {
         let flag = if bytes.is_ascii() { 0 } else { NOT_ASCII };
         Self { offset: offset as u32, length: bytes.len() as u32 | flag }
+    }
+
+    /// A text that is known to be ASCII.
+    pub(crate) fn ascii(offset: usize, length: usize) -> Self {
+        Self { offset: offset as u32, length: length as u32 }
     }
 
     pub(crate) fn bytes_len(self) -> usize {
