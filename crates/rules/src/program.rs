@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::heap::{Constants, Value};
+use crate::heap::{Constants, Heap, Value};
 use crate::library::Method;
-use crate::types::ClassInfo;
+use crate::types::{ClassInfo, class};
 
 /// A register of the current frame.
 pub(crate) type Register = u8;
@@ -415,6 +415,20 @@ pub(crate) struct Program {
 impl Program {
     pub(crate) fn is_subclass(&self, class: u16, of: u16) -> bool {
         self.subclass[class as usize * self.classes.len() + of as usize]
+    }
+
+    /// Whether a value that is not null is an instance of a class.
+    #[inline]
+    pub(crate) fn is_instance(&self, heap: &Heap, value: Value, of: u16) -> bool {
+        // The common casts need no look at the object.
+        let certain = matches!(
+            (value, of),
+            (_, class::OBJECT)
+                | (Value::Map(_), class::MAP)
+                | (Value::List(_), class::LIST)
+                | (Value::String(_), class::STRING)
+        );
+        certain || self.is_subclass(heap.class_of(value), of)
     }
 
     /// One-based line and column of a source offset.

@@ -85,23 +85,52 @@ impl Value {
     /// in one width each, which processors forward from store to load.
     #[inline(always)]
     pub(crate) fn encode(self) -> (u8, u64) {
+        (self.tag(), self.bits())
+    }
+
+    /// What kind of value it is: the variant's number, which compilers take from the value as it is.
+    #[inline(always)]
+    pub(crate) fn tag(self) -> u8 {
         match self {
-            Value::Null => (0, 0),
-            Value::Boolean(v) => (1, v.into()),
-            Value::Character(v) => (2, v.into()),
-            Value::Byte(v) => (3, v as u64),
-            Value::Short(v) => (4, v as u64),
-            Value::Integer(v) => (5, v as u64),
-            Value::Long(v) => (6, v as u64),
-            Value::Float(v) => (7, v.to_bits().into()),
-            Value::Double(v) => (8, v.to_bits()),
-            Value::String(v) => (9, v.place()),
-            Value::List(v) => (10, v.into()),
-            Value::Array(v) => (11, v.into()),
-            Value::Map(v) => (12, v.into()),
-            Value::Set(v) => (13, v.into()),
-            Value::Instance(v) => (14, v.into()),
-            Value::Other(v) => (15, v.into()),
+            Value::Null => 0,
+            Value::Boolean(_) => 1,
+            Value::Character(_) => 2,
+            Value::Byte(_) => 3,
+            Value::Short(_) => 4,
+            Value::Integer(_) => 5,
+            Value::Long(_) => 6,
+            Value::Float(_) => 7,
+            Value::Double(_) => 8,
+            Value::String(_) => 9,
+            Value::List(_) => 10,
+            Value::Array(_) => 11,
+            Value::Map(_) => 12,
+            Value::Set(_) => 13,
+            Value::Instance(_) => 14,
+            Value::Other(_) => 15,
+        }
+    }
+
+    /// The value's content, extended with zeros, so that all variants of one width are read alike.
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u64 {
+        match self {
+            Value::Null => 0,
+            Value::Boolean(v) => v.into(),
+            Value::Byte(v) => (v as u8).into(),
+            Value::Character(v) => v.into(),
+            Value::Short(v) => (v as u16).into(),
+            Value::Integer(v) => (v as u32).into(),
+            Value::Float(v) => v.to_bits().into(),
+            Value::List(v)
+            | Value::Array(v)
+            | Value::Map(v)
+            | Value::Set(v)
+            | Value::Instance(v)
+            | Value::Other(v) => v.into(),
+            Value::Long(v) => v as u64,
+            Value::Double(v) => v.to_bits(),
+            Value::String(v) => v.place(),
         }
     }
 

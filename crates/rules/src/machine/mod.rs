@@ -2,12 +2,14 @@
 
 mod numbers;
 mod relate;
+mod stack;
 
 pub(crate) use numbers::{convert, maximum, minimum};
 
 use crate::heap::{Heap, ListKind, Other, Throwable, Value};
 use crate::program::{Code, Intrinsic, Op, Program, Register};
 use crate::types::class;
+use stack::Stack;
 
 /// Java's own default stack holds some thousand frames of this kind.
 const MAXIMUM_CALLS: u32 = 700;
@@ -45,43 +47,6 @@ pub(crate) enum Action {
     Focus(Value),
 }
 
-/// The registers of all frames, tags apart from bits.
-#[derive(Debug)]
-struct Stack {
-    tags: Vec<u8>,
-    bits: Vec<u64>,
-}
-
-impl Stack {
-    #[inline(always)]
-    fn get(&self, at: usize) -> Value {
-        Value::decode(self.tags[at], self.bits[at])
-    }
-
-    #[inline(always)]
-    fn set(&mut self, at: usize, value: Value) {
-        let (tag, bits) = value.encode();
-        self.tags[at] = tag;
-        self.bits[at] = bits;
-    }
-
-    #[inline(always)]
-    fn put(&mut self, at: usize, tag: u8, bits: u64) {
-        self.tags[at] = tag;
-        self.bits[at] = bits;
-    }
-
-    #[inline(always)]
-    fn copy(&mut self, from: usize, to: usize) {
-        self.tags[to] = self.tags[from];
-        self.bits[to] = self.bits[from];
-    }
-
-    fn range(&self, start: usize, count: usize) -> impl Iterator<Item = Value> + '_ {
-        (start..start + count).map(|at| self.get(at))
-    }
-}
-
 /// The registers, the heap and the globals of a session.
 #[derive(Debug)]
 pub(crate) struct Machine<'p> {
@@ -110,7 +75,7 @@ impl<'p> Machine<'p> {
             heap: Heap::new(program.text.clone(), program.classes.clone()),
             globals: vec![Value::Null; program.global_names.len()],
             actions: Vec::new(),
-            stack: Stack { tags: vec![0; 1024], bits: vec![0; 1024] },
+            stack: Stack::default(),
             top: 0,
             hints: vec![0; program.hints],
             steps: DEFAULT_STEPS,
@@ -145,19 +110,15 @@ impl<'p> Machine<'p> {
             self.steps = self.step_limit;
         }
         let base = self.top;
-        self.reserve(base, code)?;
+        self.reserve(base)?;
         for (index, argument) in arguments.iter().enumerate() {
             self.stack.set(base + index, *argument);
         }
         self.enter(code, base)
     }
 
-    fn reserve(&mut self, base: usize, code: &Code) -> Outcome<()> {
-        let end = base + usize::from(code.registers).max(8) + 8;
-        if end > self.stack.tags.len() {
-            self.stack.tags.resize(end * 2, 0);
-            self.stack.bits.resize(end * 2, 0);
-        }
+    fn reserve(&mut self, base: usize) -> Outcome<()> {
+        self.stack.reserve(base);
         if self.calls >= MAXIMUM_CALLS {
             return Err(self.exception(class::STACK_OVERFLOW, None));
         }
@@ -206,13 +167,26 @@ impl<'p> Machine<'p> {
     /// Counts a loop turn or call against the limits.
     fn step(&mut self) -> Outcome<()> {
         self.steps = self.steps.wrapping_sub(1);
+        if self.steps & 0xfff == 0 { self.check_limits() } else { Ok(()) }
+    }
+
+    /// Whether a limit was reached; asked whenever the steps left are a multiple of 4,096.
+    #[cold]
+    fn check_limits(&self) -> Outcome<()> {
         if self.steps == 0 {
             return Err(Throw::Limit(Limit::Steps(self.step_limit)));
         }
-        if self.steps & 0xfff == 0 && self.heap.is_full() {
+        if self.heap.is_full() {
             return Err(Throw::Limit(Limit::Memory));
         }
         Ok(())
+    }
+
+    /// Runs a function whose arguments lie on the stack.
+    fn call_code(&mut self, code: &'p Code, base: usize) -> Outcome<Value> {
+        self.step()?;
+        self.reserve(base)?;
+        self.enter(code, base)
     }
 
     /// An exception of a class, with a message or without.
@@ -258,16 +232,6 @@ impl<'p> Machine<'p> {
         }
     }
 
-    #[inline(always)]
-    fn map_key_or_null(&mut self, map: Value, key: u16, hint: usize) -> Value {
-        match (map, self.program.constants[usize::from(key)]) {
-            (Value::Map(map), Value::String(key)) => {
-                self.heap.find_constant(map, key, &mut self.hints[hint]).unwrap_or(Value::Null)
-            }
-            _ => Value::Null,
-        }
-    }
-
     /// The value of a key of a map, with the hint of an alpha test.
     pub(crate) fn map_key(&mut self, map: Value, key: u16, hint: usize) -> Value {
         let (Value::Map(map), Value::String(key)) = (map, self.program.constants[usize::from(key)]) else {
@@ -290,45 +254,66 @@ impl<'p> Machine<'p> {
 
     /// Whether a value that is not null is an instance of a class.
     pub(crate) fn is_instance(&self, value: Value, class: u16) -> bool {
-        class == class::OBJECT || self.program.is_subclass(self.heap.class_of(value), class)
+        self.program.is_instance(&self.heap, value, class)
     }
 
     fn execute(&mut self, code: &'p Code, base: usize, at: &mut usize) -> Outcome<Value> {
         let ops = code.ops.as_slice();
         let program = self.program;
         let mut pc = *at;
+        let mut frame = self.stack.frame(base);
         macro_rules! get {
             ($register:expr) => {
-                self.stack.get(base + usize::from($register))
+                frame.get($register)
             };
         }
         macro_rules! set {
             ($register:expr, $value:expr) => {{
                 let value = $value;
-                self.stack.set(base + usize::from($register), value);
+                frame.set($register, value);
             }};
         }
         // Errors leave the position behind for the search of a handler.
+        macro_rules! fail {
+            ($thrown:expr) => {{
+                *at = pc;
+                return Err($thrown);
+            }};
+        }
+        // What needs the whole machine may move the frame.
         macro_rules! attempt {
-            ($result:expr) => {
-                match $result {
+            ($result:expr) => {{
+                let result = $result;
+                frame = self.stack.frame(base);
+                match result {
                     Ok(value) => value,
-                    Err(thrown) => {
-                        *at = pc;
-                        return Err(thrown);
-                    }
+                    Err(thrown) => fail!(thrown),
                 }
-            };
+            }};
         }
         macro_rules! jump {
             ($target:expr) => {{
                 let target = $target as usize;
                 if target <= pc {
-                    attempt!(self.step());
+                    self.steps = self.steps.wrapping_sub(1);
+                    if self.steps & 0xfff == 0 {
+                        attempt!(self.check_limits());
+                    }
                 }
                 pc = target;
                 continue;
             }};
+        }
+        macro_rules! map_key_or_null {
+            ($map:expr, $key:expr, $hint:expr) => {
+                match (get!($map), program.constants[usize::from($key)]) {
+                    (Value::Map(map), Value::String(key)) => {
+                        let hint = &mut self.hints[usize::from($hint)];
+                        self.heap.find_constant(map, key, hint).unwrap_or(Value::Null)
+                    }
+                    _ => Value::Null,
+                }
+            };
         }
         macro_rules! compare {
             ($kind:ident, $test:expr, $left:expr, $right:expr, $target:expr) => {
@@ -337,16 +322,16 @@ impl<'p> Machine<'p> {
                         jump!($target);
                     }
                 } else {
-                    attempt!(Err(self.null_pointer("cannot unbox null")))
+                    fail!(self.null_pointer("cannot unbox null"))
                 }
             };
         }
         loop {
             match ops[pc] {
-                Op::Move { to, from } => self.stack.copy(base + usize::from(from), base + usize::from(to)),
+                Op::Move { to, from } => frame.copy(from, to),
                 Op::Constant { to, index } => {
                     let (tag, bits) = program.encoded[usize::from(index)];
-                    self.stack.put(base + usize::from(to), tag, bits);
+                    frame.put(to, tag, bits);
                 }
                 Op::Global { to, index } => set!(to, self.globals[usize::from(index)]),
                 Op::Jump { target } => jump!(target),
@@ -375,13 +360,13 @@ impl<'p> Machine<'p> {
                 Op::JumpDouble { test, left, right, target } => compare!(Double, test, left, right, target),
                 Op::JumpInstance { on, class, target } => {
                     let value = get!(on);
-                    if !value.is_null() && self.is_instance(value, class) {
+                    if !value.is_null() && program.is_instance(&self.heap, value, class) {
                         jump!(target);
                     }
                 }
                 Op::JumpNotInstance { on, class, target } => {
                     let value = get!(on);
-                    if value.is_null() || !self.is_instance(value, class) {
+                    if value.is_null() || !program.is_instance(&self.heap, value, class) {
                         jump!(target);
                     }
                 }
@@ -389,7 +374,7 @@ impl<'p> Machine<'p> {
                     if let (Value::Integer(a), Value::Integer(b)) = (get!(left), get!(right)) {
                         match numbers::int(operator, a, b) {
                             Some(value) => set!(to, Value::Integer(value)),
-                            None => attempt!(Err(self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero")))),
+                            None => fail!(self.exception(class::ARITHMETIC_EXCEPTION, Some("/ by zero"))),
                         }
                     }
                 }
@@ -408,21 +393,20 @@ impl<'p> Machine<'p> {
                     match convert(value, target) {
                         Some(converted) => set!(to, converted),
                         None if value.is_null() => {
-                            attempt!(Err(self.null_pointer("cannot unbox null")))
+                            fail!(self.null_pointer("cannot unbox null"))
                         }
-                        None => attempt!(Err(self.class_cast(value, numbers::boxed(target)))),
+                        None => fail!(self.class_cast(value, numbers::boxed(target))),
                     }
                 }
                 Op::Cast { on, class } => {
                     let value = get!(on);
-                    if !value.is_null() && !self.is_instance(value, class) {
-                        attempt!(Err(self.class_cast(value, class)));
+                    if !value.is_null() && !program.is_instance(&self.heap, value, class) {
+                        fail!(self.class_cast(value, class));
                     }
                 }
                 Op::MapGet { to, map, key, hint } => {
                     let Value::Map(index) = get!(map) else {
-                        attempt!(Err(self.null_pointer("cannot read a key of null")));
-                        continue;
+                        fail!(self.null_pointer("cannot read a key of null"));
                     };
                     if let Value::String(key) = program.constants[usize::from(key)] {
                         let hint = &mut self.hints[usize::from(hint)];
@@ -430,12 +414,10 @@ impl<'p> Machine<'p> {
                     }
                 }
                 Op::MapGetSafe { to, map, key, hint } => {
-                    let value = self.map_key_or_null(get!(map), key, usize::from(hint));
-                    set!(to, value);
+                    set!(to, map_key_or_null!(map, key, hint));
                 }
                 Op::MapText { to, map, key, hint } => {
-                    let value = self.map_key_or_null(get!(map), key, usize::from(hint));
-                    match value {
+                    match map_key_or_null!(map, key, hint) {
                         Value::String(text) => set!(to, Value::String(text)),
                         Value::Null => set!(to, Value::Null),
                         other => set!(to, self.heap.build(|writer| writer.push_value(other))),
@@ -443,7 +425,7 @@ impl<'p> Machine<'p> {
                 }
                 Op::TextOrNull { to, from } => match get!(from) {
                     Value::String(_) | Value::Null => {
-                        self.stack.copy(base + usize::from(from), base + usize::from(to));
+                        frame.copy(from, to);
                     }
                     other => set!(to, self.heap.build(|writer| writer.push_value(other))),
                 },
@@ -483,47 +465,45 @@ impl<'p> Machine<'p> {
                             set!(to, Value::Boolean(matches!(get!(second), Value::Boolean(right) if left == right)));
                         }
                         (_, value) => {
-                            let result = self.intrinsic(which, value, get!(second));
-                            set!(to, attempt!(result));
+                            let second = get!(second);
+                            set!(to, attempt!(self.intrinsic(which, value, second)));
                         }
                     }
                 }
                 Op::Call { to, first, function } => {
                     let callee = &program.codes[usize::from(function)];
                     let start = base + usize::from(first);
-                    attempt!(self.step());
-                    attempt!(self.reserve(start, callee));
-                    let result = self.enter(callee, start);
+                    let result = self.call_code(callee, start);
                     set!(to, attempt!(result));
                 }
                 Op::Return { from } => return Ok(get!(from)),
                 Op::Throw { from } => {
                     let value = get!(from);
-                    attempt!(Err(match value {
+                    fail!(match value {
                         Value::Null => self.null_pointer("cannot throw null"),
                         _ => Throw::Exception(value),
-                    }));
+                    });
                 }
                 Op::GetField { to, of, field } => match get!(of) {
                     Value::Instance(instance) => {
                         set!(to, self.heap.instance(instance).fields[usize::from(field)])
                     }
-                    _ => attempt!(Err(self.null_pointer("cannot read a field of null"))),
+                    _ => fail!(self.null_pointer("cannot read a field of null")),
                 },
                 Op::ArrayGet { to, of, at: index } => {
-                    let place = self.array_place(get!(of), get!(index));
-                    let (list, index) = attempt!(place);
+                    let (array, index) = (get!(of), get!(index));
+                    let (list, index) = attempt!(self.array_place(array, index));
                     set!(to, self.heap.list(list).items[index]);
                 }
                 Op::ArrayLength { to, of } => match get!(of) {
                     Value::Array(list) => {
                         set!(to, Value::Integer(self.heap.list(list).items.len() as i32))
                     }
-                    _ => attempt!(Err(self.null_pointer("cannot read the length of a null array"))),
+                    _ => fail!(self.null_pointer("cannot read the length of a null array")),
                 },
                 Op::NotNull { on } => {
                     if get!(on).is_null() {
-                        attempt!(Err(self.null_pointer("cannot call a method of null")));
+                        fail!(self.null_pointer("cannot call a method of null"));
                     }
                 }
                 other => attempt!(self.slow(other, base)),
