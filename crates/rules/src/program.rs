@@ -114,7 +114,7 @@ pub(crate) enum Intrinsic {
 }
 
 /// One operation. Eight bytes; registers are frame-relative.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     Move {
         to: Register,
@@ -163,6 +163,28 @@ pub(crate) enum Op {
         test: Test,
         left: Register,
         right: Register,
+        target: u32,
+    },
+    /// `left.equals(right)`; throws on a null `left`.
+    JumpEqual {
+        left: Register,
+        right: Register,
+        target: u32,
+    },
+    JumpNotEqual {
+        left: Register,
+        right: Register,
+        target: u32,
+    },
+    /// `constant.equals(on)`, with a string or a boolean.
+    JumpEqualConstant {
+        on: Register,
+        constant: u16,
+        target: u32,
+    },
+    JumpNotEqualConstant {
+        on: Register,
+        constant: u16,
         target: u32,
     },
     JumpInstance {
@@ -250,6 +272,13 @@ pub(crate) enum Op {
         key: u16,
         hint: u16,
     },
+    /// The same, then what [`Op::NumberOrNull`] makes of it.
+    MapNumber {
+        to: Register,
+        map: Register,
+        key: u16,
+        hint: u16,
+    },
     /// `from instanceof Number ? ((Number) from).doubleValue() : null`.
     NumberOrNull {
         to: Register,
@@ -272,6 +301,23 @@ pub(crate) enum Op {
         first: Register,
         second: Register,
     },
+    /// `to = over.iterator()`: for lists a position and the list's count of changes, else an object.
+    Iterate {
+        to: Register,
+        over: Register,
+    },
+    /// `to = state.next()`.
+    Step {
+        to: Register,
+        state: Register,
+        over: Register,
+    },
+    /// Jumps if `state.hasNext()`.
+    JumpMore {
+        state: Register,
+        over: Register,
+        target: u32,
+    },
     Native {
         to: Register,
         first: Register,
@@ -290,6 +336,9 @@ pub(crate) enum Op {
     },
     Return {
         from: Register,
+    },
+    ReturnConstant {
+        index: u16,
     },
     Throw {
         from: Register,

@@ -1,6 +1,7 @@
 //! Tests compiled to jumps: no boolean is made where only the flow of control matters.
 
 use super::emitter::{Emitter, Label, Purpose};
+use super::optimize::inverse;
 use super::operators::promote;
 use super::{Compiled, is_dynamic};
 use crate::program::{Op, Register, Relate, Test};
@@ -334,16 +335,5 @@ impl Emitter<'_> {
             _ => self.constraint_side(second, &second_type, &string, &right[0])?,
         };
         self.jump_relate(relate, first, second, when, label, span)
-    }
-}
-
-fn inverse(test: Test) -> Test {
-    match test {
-        Test::Equal => Test::NotEqual,
-        Test::NotEqual => Test::Equal,
-        Test::Less => Test::GreaterEqual,
-        Test::LessEqual => Test::Greater,
-        Test::Greater => Test::LessEqual,
-        Test::GreaterEqual => Test::Less,
     }
 }

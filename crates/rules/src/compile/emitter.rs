@@ -224,7 +224,7 @@ impl<'e> Emitter<'e> {
         let labels = std::mem::take(&mut self.labels);
         let resolve = |target: &mut u32| *target = labels[*target as usize].unwrap_or(0);
         for op in &mut self.ops {
-            if let Some(target) = super::optimize::target_mut(op) {
+            if let Some(target) = super::flow::target(op) {
                 resolve(target);
             }
         }
@@ -234,7 +234,7 @@ impl<'e> Emitter<'e> {
         }
         let mut code =
             Code { name: name.into(), ops: self.ops, positions: self.positions, handlers, registers: self.high as u16 };
-        super::optimize::optimize(&mut code, &self.env.constants);
+        super::optimize::optimize(&mut code, self.env);
         Ok(code)
     }
 }

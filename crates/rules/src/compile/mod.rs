@@ -8,6 +8,7 @@ mod call;
 mod constraint;
 mod emitter;
 mod expression;
+mod flow;
 mod names;
 mod operators;
 mod optimize;
@@ -132,16 +133,20 @@ impl Environment {
         if !in_place {
             return Err(Diagnostic::new(span, "this value cannot be a constant"));
         }
+        self.known_constant(value)
+            .ok_or_else(|| Diagnostic::new(span, "the file has more than 65,536 distinct constants"))
+    }
+
+    /// The index of a constant that is held in place; nothing if there is no room for it.
+    fn known_constant(&mut self, value: Value) -> Option<u16> {
         let key = value.encode();
         if let Some(index) = self.constant_index.get(&key) {
-            return Ok(*index);
+            return Some(*index);
         }
-        let Ok(index) = u16::try_from(self.constants.len()) else {
-            return Err(Diagnostic::new(span, "the file has more than 65,536 distinct constants"));
-        };
+        let index = u16::try_from(self.constants.len()).ok()?;
         self.constants.push(value);
         self.constant_index.insert(key, index);
-        Ok(index)
+        Some(index)
     }
 
     pub(crate) fn text_constant(&mut self, text: &[u8], span: Span) -> Compiled<u16> {

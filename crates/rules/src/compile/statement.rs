@@ -206,14 +206,14 @@ impl Emitter<'_> {
             self.load_constant(Value::Integer(-1), at, span)?;
             self.emit(Op::ArrayLength { to: state, of: source }, span);
         } else {
-            self.native_by_name(class::ITERATOR, "over", &[Type::object()], source, at, span)?;
+            self.emit(Op::Iterate { to: at, over: source }, span);
         }
         self.jump(check, span);
         self.place(start);
         if is_array {
             self.emit(Op::ArrayGet { to: variable, of: source, at }, span);
         } else {
-            self.native_by_name(class::ITERATOR, "step", &[Type::object()], at, variable, span)?;
+            self.emit(Op::Step { to: variable, state: at, over: source }, span);
         }
         let raw = matches!(&items_type, Type::Class(_, arguments) if arguments.is_empty());
         let from = if raw && self.source_is_generic(items) { dynamic() } else { element };
@@ -225,8 +225,7 @@ impl Emitter<'_> {
             self.emit(Op::IntStep { to: at, left: at, by: 1 }, span);
             self.emit(Op::JumpInt { test: Test::Less, left: at, right: state, target }, span);
         } else {
-            self.native_by_name(class::ITERATOR, "more", &[Type::object()], at, state, span)?;
-            self.emit(Op::JumpIf { on: state, target }, span);
+            self.emit(Op::JumpMore { state: at, over: source, target }, span);
         }
         self.enclosing.pop();
         self.place(end);

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 pub(crate) use number::{number_to_double, number_to_long};
+pub(crate) use object::{has_next, iterate, next};
 pub(crate) use string::equals_ignore_case;
 
 use crate::compile::{Environment, dynamic, is_dynamic};

@@ -83,9 +83,6 @@ pub(super) fn register(table: &mut Table) {
     table.add(class::THROWABLE, "void printStackTrace()", |_, _| Ok(Value::Null));
     register_exceptions(table);
 
-    table.add(class::ITERATOR, "static Object over(Object)", iterate);
-    table.add(class::ITERATOR, "static boolean more(Object)", has_next);
-    table.add(class::ITERATOR, "static ? step(Object)", next);
     table.add(class::ITERATOR, "boolean hasNext()", has_next);
     table.add(class::ITERATOR, "T0 next()", next);
     table.add(class::ITERATOR, "void remove()", remove_current);
@@ -293,7 +290,8 @@ fn changes(machine: &Machine<'_>, over: Value) -> (u32, usize) {
     }
 }
 
-fn iterate(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
+/// `over.iterator()`, with the collection as the only argument.
+pub(crate) fn iterate(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let over = arguments[0];
     let Some(items) = machine.heap.elements(over) else {
         return Err(if over.is_null() {
@@ -306,7 +304,8 @@ fn iterate(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     Ok(machine.heap.new_other(Other::Iterator { items: Arc::new(items), at: 0, over, changes }))
 }
 
-fn has_next(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
+/// `iterator.hasNext()`.
+pub(crate) fn has_next(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let Value::Other(other) = arguments[0] else {
         return Err(machine.null_pointer("the iterator is null"));
     };
@@ -321,7 +320,8 @@ fn has_next(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     Ok(Value::Boolean(*at != end))
 }
 
-fn next(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
+/// `iterator.next()`.
+pub(crate) fn next(machine: &mut Machine<'_>, arguments: &[Value]) -> Outcome<Value> {
     let Value::Other(other) = arguments[0] else {
         return Err(machine.null_pointer("the iterator is null"));
     };

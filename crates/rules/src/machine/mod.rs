@@ -315,6 +315,36 @@ impl<'p> Machine<'p> {
                 }
             };
         }
+        macro_rules! set_number {
+            ($to:expr, $value:expr) => {
+                match $value {
+                    Value::Double(double) => set!($to, Value::Double(double)),
+                    Value::Integer(whole) => set!($to, Value::Double(f64::from(whole))),
+                    other => match crate::library::number_to_double(&self.heap, other) {
+                        Some(double) => set!($to, Value::Double(double)),
+                        None => set!($to, Value::Null),
+                    },
+                }
+            };
+        }
+        macro_rules! equal {
+            ($left:expr, $right:expr) => {
+                match (get!($left), get!($right)) {
+                    (Value::String(left), Value::String(right)) => self.heap.equal_texts(left, right),
+                    (Value::Null, _) => fail!(self.null_pointer("cannot call equals on null")),
+                    (left, right) => self.heap.equal(left, right),
+                }
+            };
+        }
+        macro_rules! equal_constant {
+            ($on:expr, $constant:expr) => {
+                match (get!($on), program.constants[usize::from($constant)]) {
+                    (Value::String(left), Value::String(right)) => self.heap.equal_texts(left, right),
+                    (Value::Boolean(left), Value::Boolean(right)) => left == right,
+                    _ => false,
+                }
+            };
+        }
         macro_rules! compare {
             ($kind:ident, $test:expr, $left:expr, $right:expr, $target:expr) => {
                 if let (Value::$kind(a), Value::$kind(b)) = (get!($left), get!($right)) {
@@ -358,6 +388,26 @@ impl<'p> Machine<'p> {
                 Op::JumpInt { test, left, right, target } => compare!(Integer, test, left, right, target),
                 Op::JumpLong { test, left, right, target } => compare!(Long, test, left, right, target),
                 Op::JumpDouble { test, left, right, target } => compare!(Double, test, left, right, target),
+                Op::JumpEqual { left, right, target } => {
+                    if equal!(left, right) {
+                        jump!(target);
+                    }
+                }
+                Op::JumpNotEqual { left, right, target } => {
+                    if !equal!(left, right) {
+                        jump!(target);
+                    }
+                }
+                Op::JumpEqualConstant { on, constant, target } => {
+                    if equal_constant!(on, constant) {
+                        jump!(target);
+                    }
+                }
+                Op::JumpNotEqualConstant { on, constant, target } => {
+                    if !equal_constant!(on, constant) {
+                        jump!(target);
+                    }
+                }
                 Op::JumpInstance { on, class, target } => {
                     let value = get!(on);
                     if !value.is_null() && program.is_instance(&self.heap, value, class) {
@@ -423,6 +473,10 @@ impl<'p> Machine<'p> {
                         other => set!(to, self.heap.build(|writer| writer.push_value(other))),
                     }
                 }
+                Op::MapNumber { to, map, key, hint } => {
+                    let value = map_key_or_null!(map, key, hint);
+                    set_number!(to, value);
+                }
                 Op::TextOrNull { to, from } => match get!(from) {
                     Value::String(_) | Value::Null => {
                         frame.copy(from, to);
@@ -431,14 +485,7 @@ impl<'p> Machine<'p> {
                 },
                 Op::NumberOrNull { to, from } => {
                     let value = get!(from);
-                    match value {
-                        Value::Double(double) => set!(to, Value::Double(double)),
-                        Value::Integer(whole) => set!(to, Value::Double(f64::from(whole))),
-                        other => match crate::library::number_to_double(&self.heap, other) {
-                            Some(double) => set!(to, Value::Double(double)),
-                            None => set!(to, Value::Null),
-                        },
-                    }
+                    set_number!(to, value);
                 }
                 Op::Intrinsic { which, to, first, second } => {
                     // The common cases in place: through memory a result would be written and read in
@@ -446,6 +493,26 @@ impl<'p> Machine<'p> {
                     match (which, get!(first)) {
                         (Intrinsic::Size, Value::List(list)) => {
                             set!(to, Value::Integer(self.heap.list(list).items.len() as i32));
+                        }
+                        (Intrinsic::ListGet, Value::List(list)) => {
+                            let items = &self.heap.list(list).items;
+                            match get!(second) {
+                                Value::Integer(at) if (at as usize) < items.len() => set!(to, items[at as usize]),
+                                at => set!(to, attempt!(self.intrinsic(which, Value::List(list), at))),
+                            }
+                        }
+                        (Intrinsic::EqualsIgnoreCase, Value::String(left)) if left.is_ascii() => {
+                            let equal = match get!(second) {
+                                Value::String(right) if right.is_ascii() => {
+                                    left.bytes_len() == right.bytes_len()
+                                        && self.heap.bytes(left).eq_ignore_ascii_case(self.heap.bytes(right))
+                                }
+                                right => matches!(
+                                    attempt!(self.intrinsic(which, Value::String(left), right)),
+                                    Value::Boolean(true)
+                                ),
+                            };
+                            set!(to, Value::Boolean(equal));
                         }
                         (Intrinsic::Length, Value::String(text)) if text.is_ascii() => {
                             set!(to, Value::Integer(text.bytes_len() as i32));
@@ -477,6 +544,40 @@ impl<'p> Machine<'p> {
                     set!(to, attempt!(result));
                 }
                 Op::Return { from } => return Ok(get!(from)),
+                Op::ReturnConstant { index } => return Ok(program.constants[usize::from(index)]),
+                Op::Iterate { to, over } => match get!(over) {
+                    Value::List(list) => set!(to, Value::Long(self.heap.list(list).changes.into())),
+                    over => set!(to, attempt!(crate::library::iterate(self, &[over]))),
+                },
+                Op::Step { to, state, over } => match (get!(state), get!(over)) {
+                    (Value::Long(held), Value::List(list)) => {
+                        let (place, changes) = list_iterator(held);
+                        let data = self.heap.list(list);
+                        if data.changes != changes {
+                            fail!(self.exception(class::CONCURRENT_MODIFICATION, None));
+                        }
+                        let Some(item) = data.items.get(place) else {
+                            fail!(self.exception(class::NO_SUCH_ELEMENT, None));
+                        };
+                        set!(to, *item);
+                        set!(state, Value::Long(held + (1 << 32)));
+                    }
+                    (iterator, _) => set!(to, attempt!(crate::library::next(self, &[iterator]))),
+                },
+                Op::JumpMore { state, over, target } => {
+                    let more = match (get!(state), get!(over)) {
+                        // The iterator ends when its place is the list's size, even if the list has changed.
+                        (Value::Long(held), Value::List(list)) => {
+                            list_iterator(held).0 != self.heap.list(list).items.len()
+                        }
+                        (iterator, _) => {
+                            matches!(attempt!(crate::library::has_next(self, &[iterator])), Value::Boolean(true))
+                        }
+                    };
+                    if more {
+                        jump!(target);
+                    }
+                }
                 Op::Throw { from } => {
                     let value = get!(from);
                     fail!(match value {
@@ -797,6 +898,11 @@ impl<'p> Machine<'p> {
     pub(crate) fn frozen_list(&mut self, items: impl IntoIterator<Item = Value>) -> Value {
         self.heap.list_of(ListKind::Frozen, items)
     }
+}
+
+/// Place and count of changes in what [`Op::Iterate`] makes of a list.
+fn list_iterator(state: i64) -> (usize, u32) {
+    ((state >> 32) as usize, state as u32)
 }
 
 /// No frame has more registers than an operation can name.

@@ -1,0 +1,455 @@
+//! How values flow through finished code: what operations read and write, which registers are still read
+//! later, and what is known of each before an operation.
+
+use crate::heap::Value;
+use crate::library::Method;
+use crate::program::{Code, Handler, Intrinsic, Op, Primitive, Register};
+
+/// A set of registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Registers([u64; 4]);
+
+impl Registers {
+    pub(super) fn contains(&self, register: Register) -> bool {
+        self.0[usize::from(register / 64)] >> (register % 64) & 1 == 1
+    }
+
+    fn add(&mut self, register: Register) {
+        self.0[usize::from(register / 64)] |= 1 << (register % 64);
+    }
+
+    fn add_range(&mut self, first: Register, count: u8) {
+        (0..count).for_each(|index| self.add(first.saturating_add(index)));
+    }
+
+    fn add_all_from(&mut self, first: Register) {
+        (first..=Register::MAX).for_each(|register| self.add(register));
+    }
+
+    fn add_set(&mut self, other: &Registers) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine |= theirs);
+    }
+
+    fn remove_set(&mut self, other: &Registers) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= !theirs);
+    }
+
+    pub(super) fn meets(&self, other: &Registers) -> bool {
+        self.0.iter().zip(other.0).any(|(mine, theirs)| mine & theirs != 0)
+    }
+}
+
+/// What an operation reads, where it can be told to read something else.
+pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
+    match op {
+        Op::Move { from, .. }
+        | Op::Negate { from, .. }
+        | Op::Complement { from, .. }
+        | Op::Convert { from, .. }
+        | Op::NumberOrNull { from, .. }
+        | Op::TextOrNull { from, .. }
+        | Op::Return { from }
+        | Op::Throw { from }
+        | Op::Insert { from, .. }
+        | Op::Focus { from } => [Some(from), None, None],
+        Op::JumpIf { on, .. }
+        | Op::JumpUnless { on, .. }
+        | Op::JumpNull { on, .. }
+        | Op::JumpNotNull { on, .. }
+        | Op::JumpInstance { on, .. }
+        | Op::JumpNotInstance { on, .. }
+        | Op::JumpEqualConstant { on, .. }
+        | Op::JumpNotEqualConstant { on, .. }
+        | Op::Cast { on, .. }
+        | Op::NotNull { on } => [Some(on), None, None],
+        Op::JumpInt { left, right, .. }
+        | Op::JumpLong { left, right, .. }
+        | Op::JumpDouble { left, right, .. }
+        | Op::JumpEqual { left, right, .. }
+        | Op::JumpNotEqual { left, right, .. }
+        | Op::Int { left, right, .. }
+        | Op::Long { left, right, .. }
+        | Op::Float { left, right, .. }
+        | Op::Double { left, right, .. }
+        | Op::Same { left, right, .. }
+        | Op::Relate { left, right, .. } => [Some(left), Some(right), None],
+        Op::IntStep { left, .. } => [Some(left), None, None],
+        Op::MapGet { map, .. } | Op::MapGetSafe { map, .. } | Op::MapText { map, .. } | Op::MapNumber { map, .. } => {
+            [Some(map), None, None]
+        }
+        Op::MapPut { map, key, from, .. } => [Some(map), Some(key), Some(from)],
+        Op::Intrinsic { first, second, .. } => [Some(first), Some(second), None],
+        Op::GetField { of, .. } | Op::ArrayLength { of, .. } => [Some(of), None, None],
+        Op::SetField { of, from, .. } => [Some(of), Some(from), None],
+        Op::ArrayGet { of, at, .. } => [Some(of), Some(at), None],
+        Op::ArraySet { of, at, from } => [Some(of), Some(at), Some(from)],
+        Op::Iterate { over, .. } => [Some(over), None, None],
+        // These name the first of several registers, a register that they also write, or none.
+        Op::Constant { .. }
+        | Op::Global { .. }
+        | Op::Jump { .. }
+        | Op::JumpMore { .. }
+        | Op::Step { .. }
+        | Op::Native { .. }
+        | Op::Call { .. }
+        | Op::Lambda { .. }
+        | Op::ReturnConstant { .. }
+        | Op::Concat { .. }
+        | Op::New { .. }
+        | Op::NewArray { .. }
+        | Op::NewArraySized { .. }
+        | Op::Update { .. }
+        | Op::Delete { .. }
+        | Op::Halt => [None, None, None],
+    }
+}
+
+/// The register that an operation writes, where it can be told to write another.
+pub(super) fn result(op: &mut Op) -> Option<&mut Register> {
+    match op {
+        Op::Move { to, .. }
+        | Op::Constant { to, .. }
+        | Op::Global { to, .. }
+        | Op::Int { to, .. }
+        | Op::Long { to, .. }
+        | Op::Float { to, .. }
+        | Op::Double { to, .. }
+        | Op::IntStep { to, .. }
+        | Op::Negate { to, .. }
+        | Op::Complement { to, .. }
+        | Op::Convert { to, .. }
+        | Op::Same { to, .. }
+        | Op::MapGet { to, .. }
+        | Op::MapGetSafe { to, .. }
+        | Op::MapText { to, .. }
+        | Op::MapNumber { to, .. }
+        | Op::NumberOrNull { to, .. }
+        | Op::TextOrNull { to, .. }
+        | Op::MapPut { to, .. }
+        | Op::Intrinsic { to, .. }
+        | Op::Native { to, .. }
+        | Op::Call { to, .. }
+        | Op::Lambda { to, .. }
+        | Op::Concat { to, .. }
+        | Op::GetField { to, .. }
+        | Op::New { to, .. }
+        | Op::NewArray { to, .. }
+        | Op::NewArraySized { to, .. }
+        | Op::ArrayGet { to, .. }
+        | Op::ArrayLength { to, .. }
+        | Op::Relate { to, .. }
+        | Op::Iterate { to, .. }
+        | Op::Step { to, .. } => Some(to),
+        _ => None,
+    }
+}
+
+/// What an operation reads and writes.
+pub(super) fn effects(op: Op, methods: &[&'static Method]) -> (Registers, Registers) {
+    let mut op = op;
+    let (mut reads, mut writes) = (Registers::default(), Registers::default());
+    operands(&mut op).into_iter().flatten().for_each(|register| reads.add(*register));
+    if let Some(to) = result(&mut op) {
+        writes.add(*to);
+    }
+    match op {
+        Op::Native { first, method, .. } => reads.add_range(first, methods[usize::from(method)].arguments),
+        // The callee's frame begins at its arguments, so it overwrites them and all above.
+        Op::Call { first, .. } => {
+            reads.add_all_from(first);
+            writes.add_all_from(first);
+        }
+        Op::New { first, .. } => reads.add_all_from(first),
+        Op::Lambda { first, count, .. }
+        | Op::Concat { first, count, .. }
+        | Op::NewArray { first, count, .. }
+        | Op::NewArraySized { first, count, .. } => reads.add_range(first, count),
+        Op::Update { fact, .. } | Op::Delete { fact } => reads.add(fact),
+        Op::Step { state, over, .. } => {
+            reads.add(state);
+            reads.add(over);
+            writes.add(state);
+        }
+        Op::JumpMore { state, over, .. } => {
+            reads.add(state);
+            reads.add(over);
+        }
+        _ => {}
+    }
+    (reads, writes)
+}
+
+/// Where an operation jumps to.
+pub(super) fn target(op: &mut Op) -> Option<&mut u32> {
+    match op {
+        Op::Jump { target }
+        | Op::JumpIf { target, .. }
+        | Op::JumpUnless { target, .. }
+        | Op::JumpNull { target, .. }
+        | Op::JumpNotNull { target, .. }
+        | Op::JumpInt { target, .. }
+        | Op::JumpLong { target, .. }
+        | Op::JumpDouble { target, .. }
+        | Op::JumpInstance { target, .. }
+        | Op::JumpNotInstance { target, .. }
+        | Op::JumpEqual { target, .. }
+        | Op::JumpNotEqual { target, .. }
+        | Op::JumpEqualConstant { target, .. }
+        | Op::JumpNotEqualConstant { target, .. }
+        | Op::JumpMore { target, .. } => Some(target),
+        _ => None,
+    }
+}
+
+/// Whether the operation behind this one may come next.
+pub(super) fn falls_through(op: Op) -> bool {
+    !matches!(op, Op::Jump { .. } | Op::Return { .. } | Op::ReturnConstant { .. } | Op::Throw { .. })
+}
+
+/// How many jumps and handlers lead to each operation.
+pub(super) fn incoming(ops: &[Op], handlers: &[Handler]) -> Vec<u32> {
+    let mut counts = vec![0; ops.len() + 2];
+    for op in ops {
+        let mut op = *op;
+        if let Some(target) = target(&mut op) {
+            counts[*target as usize] += 1;
+        }
+    }
+    for handler in handlers {
+        for edge in [handler.start, handler.end, handler.target] {
+            counts[edge as usize] += 1;
+        }
+    }
+    counts
+}
+
+/// The registers that are read after each operation before they are written again.
+pub(super) fn live_after(code: &Code, methods: &[&'static Method]) -> Vec<Registers> {
+    let count = code.ops.len();
+    let effects: Vec<_> = code.ops.iter().map(|op| effects(*op, methods)).collect();
+    let mut before = vec![Registers::default(); count + 1];
+    let mut after = vec![Registers::default(); count];
+    loop {
+        let mut changed = false;
+        for at in (0..count).rev() {
+            let mut op = code.ops[at];
+            let mut live = Registers::default();
+            if falls_through(op) {
+                live.add_set(&before[at + 1]);
+            }
+            if let Some(target) = target(&mut op) {
+                live.add_set(&before[*target as usize]);
+            }
+            // What a handler reads must be there whether or not the operation comes to write.
+            let mut handled = Registers::default();
+            for handler in code.handlers.iter().filter(|handler| (handler.start..handler.end).contains(&(at as u32))) {
+                let mut needed = before[handler.target as usize];
+                let mut caught = Registers::default();
+                caught.add(handler.register);
+                needed.remove_set(&caught);
+                handled.add_set(&needed);
+            }
+            live.add_set(&handled);
+            after[at] = live;
+            live.remove_set(&effects[at].1);
+            live.add_set(&effects[at].0);
+            live.add_set(&handled);
+            changed |= live != before[at];
+            before[at] = live;
+        }
+        if !changed {
+            return after;
+        }
+    }
+}
+
+/// What is known of a register's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Any,
+    Null,
+    /// Not null.
+    Present,
+    /// The constant of this index.
+    Constant(u16),
+    Boolean,
+    Integer,
+    Long,
+    Double,
+    DoubleOrNull,
+}
+
+impl Kind {
+    /// Without the exact constant.
+    fn widened(self, constants: &[Value]) -> Self {
+        match self {
+            Kind::Constant(index) => match constants.get(usize::from(index)) {
+                Some(Value::Null) => Kind::Null,
+                Some(Value::Boolean(_)) => Kind::Boolean,
+                Some(Value::Integer(_)) => Kind::Integer,
+                Some(Value::Long(_)) => Kind::Long,
+                Some(Value::Double(_)) => Kind::Double,
+                Some(_) => Kind::Present,
+                None => Kind::Any,
+            },
+            other => other,
+        }
+    }
+
+    /// What is known where two paths meet.
+    fn meet(self, other: Self, constants: &[Value]) -> Self {
+        if self == other {
+            return self;
+        }
+        let (a, b) = (self.widened(constants), other.widened(constants));
+        let is_double = |kind| matches!(kind, Kind::Double | Kind::DoubleOrNull);
+        match (a, b) {
+            _ if a == b => a,
+            _ if (is_double(a) || a == Kind::Null) && (is_double(b) || b == Kind::Null) => Kind::DoubleOrNull,
+            _ if a.is_present(constants) && b.is_present(constants) => Kind::Present,
+            _ => Kind::Any,
+        }
+    }
+
+    pub(super) fn is_present(self, constants: &[Value]) -> bool {
+        !matches!(self.widened(constants), Kind::Any | Kind::Null | Kind::DoubleOrNull)
+    }
+
+    pub(super) fn is_null(self, constants: &[Value]) -> bool {
+        self.widened(constants) == Kind::Null
+    }
+
+    /// The same, once it is known not to be null.
+    fn present(self) -> Self {
+        match self {
+            Kind::Any | Kind::Null => Kind::Present,
+            Kind::DoubleOrNull => Kind::Double,
+            other => other,
+        }
+    }
+
+    /// Whether converting such a value to a type leaves it as it is.
+    pub(super) fn is(self, target: Primitive, constants: &[Value]) -> bool {
+        matches!(
+            (self.widened(constants), target),
+            (Kind::Boolean, Primitive::Boolean)
+                | (Kind::Integer, Primitive::Int)
+                | (Kind::Long, Primitive::Long)
+                | (Kind::Double, Primitive::Double)
+        )
+    }
+}
+
+fn kind_of_result(op: Op, known: &[Kind]) -> Kind {
+    match op {
+        Op::Move { from, .. } => known[usize::from(from)],
+        Op::Constant { index, .. } => Kind::Constant(index),
+        Op::Convert { target, .. } => match target {
+            Primitive::Boolean => Kind::Boolean,
+            Primitive::Int => Kind::Integer,
+            Primitive::Long => Kind::Long,
+            Primitive::Double => Kind::Double,
+            _ => Kind::Present,
+        },
+        Op::Int { .. } | Op::IntStep { .. } | Op::ArrayLength { .. } => Kind::Integer,
+        Op::Long { .. } => Kind::Long,
+        Op::Double { .. } => Kind::Double,
+        Op::NumberOrNull { .. } | Op::MapNumber { .. } => Kind::DoubleOrNull,
+        Op::Same { .. } | Op::Relate { .. } => Kind::Boolean,
+        Op::Intrinsic { which, .. } => match which {
+            Intrinsic::Size
+            | Intrinsic::Length
+            | Intrinsic::IntValue
+            | Intrinsic::MaximumInt
+            | Intrinsic::MinimumInt => Kind::Integer,
+            Intrinsic::LongValue => Kind::Long,
+            Intrinsic::DoubleValue
+            | Intrinsic::AbsoluteDouble
+            | Intrinsic::MaximumDouble
+            | Intrinsic::MinimumDouble => Kind::Double,
+            Intrinsic::Equals | Intrinsic::EqualsIgnoreCase | Intrinsic::MapContains | Intrinsic::ListAdd => {
+                Kind::Boolean
+            }
+            Intrinsic::ToString | Intrinsic::CharAt => Kind::Present,
+            Intrinsic::ListGet | Intrinsic::MapGet => Kind::Any,
+        },
+        Op::New { .. } | Op::NewArray { .. } | Op::NewArraySized { .. } | Op::Concat { .. } | Op::Lambda { .. } => {
+            Kind::Present
+        }
+        _ => Kind::Any,
+    }
+}
+
+/// What is known of all registers after an operation: where it jumps, and where it goes on.
+pub(super) fn after(op: Op, known: &[Kind], methods: &[&'static Method]) -> (Vec<Kind>, Vec<Kind>) {
+    let mut next = known.to_vec();
+    let (_, writes) = effects(op, methods);
+    for (register, kind) in next.iter_mut().enumerate() {
+        if writes.contains(register as Register) {
+            *kind = Kind::Any;
+        }
+    }
+    if let Some(to) = result(&mut op.clone()) {
+        next[usize::from(*to)] = kind_of_result(op, known);
+    }
+    let mut jump = next.clone();
+    match op {
+        Op::NotNull { on } => {
+            let on = usize::from(on);
+            next[on] = next[on].present();
+        }
+        Op::JumpNull { on, .. } => {
+            let on = usize::from(on);
+            jump[on] = Kind::Null;
+            next[on] = next[on].present();
+        }
+        Op::JumpNotNull { on, .. } => {
+            let on = usize::from(on);
+            jump[on] = jump[on].present();
+            next[on] = Kind::Null;
+        }
+        Op::JumpInstance { on, .. } => jump[usize::from(on)] = jump[usize::from(on)].present(),
+        Op::JumpNotInstance { on, .. } => next[usize::from(on)] = next[usize::from(on)].present(),
+        _ => {}
+    }
+    (jump, next)
+}
+
+/// What is known of all registers before each operation; nothing for operations that are never reached.
+pub(super) fn known_before(code: &Code, constants: &[Value], methods: &[&'static Method]) -> Vec<Option<Vec<Kind>>> {
+    let registers = usize::from(Register::MAX).min(usize::from(code.registers)) + 1;
+    let mut known: Vec<Option<Vec<Kind>>> = vec![None; code.ops.len()];
+    let mut waiting: Vec<usize> = vec![0];
+    known[0] = Some(vec![Kind::Any; registers]);
+    // Anything may have happened before an exception.
+    for handler in &code.handlers {
+        known[handler.target as usize] = Some(vec![Kind::Any; registers]);
+        waiting.push(handler.target as usize);
+    }
+    while let Some(at) = waiting.pop() {
+        let Some(here) = known[at].clone() else { continue };
+        let mut op = code.ops[at];
+        let (jump, next) = after(op, &here, methods);
+        let mut reach = |at: usize, kinds: Vec<Kind>| match known.get_mut(at) {
+            Some(Some(held)) => {
+                let met: Vec<Kind> = held.iter().zip(&kinds).map(|(a, b)| a.meet(*b, constants)).collect();
+                if met != *held {
+                    *held = met;
+                    waiting.push(at);
+                }
+            }
+            Some(unreached) => {
+                *unreached = Some(kinds);
+                waiting.push(at);
+            }
+            None => {}
+        };
+        if falls_through(op) {
+            reach(at + 1, next);
+        }
+        if let Some(target) = target(&mut op) {
+            reach(*target as usize, jump);
+        }
+    }
+    known
+}
