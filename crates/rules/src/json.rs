@@ -455,8 +455,7 @@ fn quoted(heap: &Heap, value: Value, out: &mut Vec<u8>) {
 pub(crate) fn write_string(text: &[u8], out: &mut Vec<u8>) {
     use std::io::Write;
     out.push(b'"');
-    let plain = |byte: &u8| *byte >= 0x20 && *byte < 0x80 && *byte != b'"' && *byte != b'\\';
-    if text.iter().all(plain) {
+    if plain_end(text, 0) == text.len() {
         out.extend_from_slice(text);
     } else {
         for piece in char::decode_utf16(crate::text::units(text)) {

@@ -13,7 +13,7 @@ impl Heap {
     /// Whether two strings have the same text.
     #[inline]
     pub(crate) fn equal_texts(&self, left: super::Text, right: super::Text) -> bool {
-        left == right || left.length == right.length && self.bytes(left) == self.bytes(right)
+        left == right || left.length() == right.length() && self.bytes(left) == self.bytes(right)
     }
 
     /// `Objects.equals(left, right)`.
@@ -30,7 +30,7 @@ impl Heap {
             return true;
         }
         match (left, right) {
-            (Value::String(a), Value::String(b)) => a.length == b.length && self.bytes(a) == self.bytes(b),
+            (Value::String(a), Value::String(b)) => a.length() == b.length() && self.bytes(a) == self.bytes(b),
             // Double.equals takes NaN as equal to itself; that is the bits' business above.
             (Value::Double(a), Value::Double(b)) => a.is_nan() && b.is_nan(),
             (Value::List(a), Value::List(b)) => {

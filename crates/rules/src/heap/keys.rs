@@ -13,12 +13,12 @@ pub(crate) struct Succession(u32);
 impl Succession {
     /// First in an object under a key, or in the outermost one.
     pub(crate) fn first(under: Option<Text>) -> Self {
-        Self(under.map_or(1, |key| (key.offset << 1) | 1))
+        Self(under.map_or(1, |key| (key.offset() << 1) | 1))
     }
 
     /// Next after a key of the same object.
     pub(crate) fn after(key: Text) -> Self {
-        Self(key.offset << 1)
+        Self(key.offset() << 1)
     }
 
     fn slot(self) -> usize {
@@ -35,7 +35,7 @@ pub(super) struct Expectations {
 impl Default for Expectations {
     fn default() -> Self {
         // No key stands after a key at this offset: it is beyond all canonical text.
-        Self { slots: [(Succession(u32::MAX - 1), Text { offset: 0, length: 0 }); 128] }
+        Self { slots: [(Succession(u32::MAX - 1), Text::ascii(0, 0)); 128] }
     }
 }
 

@@ -167,7 +167,7 @@ impl Heap {
     }
 
     pub(crate) fn bytes(&self, text: Text) -> &[u8] {
-        let start = text.offset as usize;
+        let start = text.offset() as usize;
         &self.text[start..start + text.bytes_len()]
     }
 
@@ -216,7 +216,7 @@ impl Heap {
     }
 
     fn is_constant(&self, text: Text) -> bool {
-        (text.offset as usize) < self.canonical_end
+        (text.offset() as usize) < self.canonical_end
     }
 
     pub(crate) fn new_list(&mut self, kind: ListKind) -> u32 {
@@ -316,24 +316,33 @@ impl Heap {
     }
 
     fn bit(text: Text) -> u64 {
-        1 << (text.offset.wrapping_mul(0x9e37_79b1) >> 26)
+        1 << (text.offset().wrapping_mul(0x9e37_79b1) >> 26)
     }
 
-    /// Where a canonical key stands. `hint` is where it stood in the last map, and is brought up to date.
-    pub(crate) fn find_constant(&self, map: u32, key: Text, hint: &mut u32) -> Option<Value> {
+    /// The value of a canonical key, or null. `hint` is where the key stood in the last map, and is brought up
+    /// to date.
+    #[inline(always)]
+    pub(crate) fn find_constant(&self, map: u32, key: Text, hint: &mut u32) -> Value {
+        match self.map(map).entries.get(*hint as usize) {
+            Some(Entry { key: Value::String(text), value }) if *text == key => *value,
+            _ => self.search_constant(map, key, hint),
+        }
+    }
+
+    #[inline(never)]
+    fn search_constant(&self, map: u32, key: Text, hint: &mut u32) -> Value {
         let data = self.map(map);
         if data.present & Self::bit(key) == 0 {
-            return None;
+            return Value::Null;
         }
         let is_key = |entry: &Entry| matches!(entry.key, Value::String(text) if text == key);
-        if let Some(entry) = data.entries.get(*hint as usize) {
-            if is_key(entry) {
-                return Some(entry.value);
+        match data.entries.iter().position(is_key) {
+            Some(at) => {
+                *hint = at as u32;
+                data.entries[at].value
             }
+            None => Value::Null,
         }
-        let at = data.entries.iter().position(is_key)?;
-        *hint = at as u32;
-        Some(data.entries[at].value)
     }
 
     /// The position of `key` in a map's entries.
@@ -345,7 +354,7 @@ impl Heap {
         }
         if let Value::String(text) = key {
             if self.is_constant(text) {
-                let named = (text.offset as usize) < self.program_end;
+                let named = (text.offset() as usize) < self.program_end;
                 let absent = data.present & Self::bit(text) == 0;
                 if named && absent {
                     return None;
@@ -486,7 +495,7 @@ impl TextWriter<'_> {
     pub(crate) fn push_value(&mut self, value: Value) {
         match value {
             Value::String(text) if text.is_ascii() => {
-                let start = text.offset as usize;
+                let start = text.offset() as usize;
                 self.heap.text.extend_from_within(start..start + text.bytes_len());
             }
             _ => {

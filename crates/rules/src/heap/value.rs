@@ -40,43 +40,44 @@ pub enum Value {
     Other(u32),
 }
 
-/// A string in the heap's text.
+/// A string in the heap's text: its offset and, below, its length, as one number, so that a place is compared
+/// and copied at once. The top bit of the length is set when the text is not all ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Text {
-    pub(super) offset: u32,
-    /// Bytes; the top bit is set when the text is not all ASCII.
-    pub(super) length: u32,
-}
+pub struct Text(u64);
 
 const NOT_ASCII: u32 = 1 << 31;
 
 impl Text {
     pub(crate) fn new(offset: usize, bytes: &[u8]) -> Self {
         let flag = if bytes.is_ascii() { 0 } else { NOT_ASCII };
-        Self { offset: offset as u32, length: bytes.len() as u32 | flag }
+        Self(u64::from(offset as u32) << 32 | u64::from(bytes.len() as u32 | flag))
     }
 
     /// A text that is known to be ASCII.
     pub(crate) fn ascii(offset: usize, length: usize) -> Self {
-        Self { offset: offset as u32, length: length as u32 }
+        Self(u64::from(offset as u32) << 32 | u64::from(length as u32))
+    }
+
+    pub(super) fn offset(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Bytes, with the top bit set when the text is not all ASCII: unequal for texts that differ in either.
+    pub(super) fn length(self) -> u32 {
+        self.0 as u32
     }
 
     pub(crate) fn bytes_len(self) -> usize {
-        (self.length & !NOT_ASCII) as usize
-    }
-
-    /// Offset and length as one number, distinct for distinct places.
-    pub(crate) fn place(self) -> u64 {
-        u64::from(self.offset) << 32 | u64::from(self.length)
+        (self.length() & !NOT_ASCII) as usize
     }
 
     pub(crate) fn is_ascii(self) -> bool {
-        self.length & NOT_ASCII == 0
+        self.length() & NOT_ASCII == 0
     }
 
     /// The part of an ASCII text.
     pub(crate) fn slice_ascii(self, start: usize, end: usize) -> Self {
-        Self { offset: self.offset + start as u32, length: (end - start) as u32 }
+        Self::ascii(self.offset() as usize + start, end - start)
     }
 }
 
@@ -130,7 +131,7 @@ impl Value {
             | Value::Other(v) => v.into(),
             Value::Long(v) => v as u64,
             Value::Double(v) => v.to_bits(),
-            Value::String(v) => v.place(),
+            Value::String(v) => v.0,
         }
     }
 
@@ -147,7 +148,7 @@ impl Value {
             6 => Value::Long(bits as i64),
             7 => Value::Float(f32::from_bits(bits as u32)),
             8 => Value::Double(f64::from_bits(bits)),
-            9 => Value::String(Text { offset: (bits >> 32) as u32, length: bits as u32 }),
+            9 => Value::String(Text(bits)),
             10 => Value::List(bits as u32),
             11 => Value::Array(bits as u32),
             12 => Value::Map(bits as u32),
@@ -213,7 +214,7 @@ impl Value {
             Value::Integer(value) => !small.contains(&i64::from(value)),
             Value::Long(value) => !small.contains(&value),
             // Empty strings share a place without being one.
-            Value::String(text) => text.length == 0,
+            Value::String(text) => text.length() == 0,
             _ => false,
         };
         (!boxed_anew).then(|| self.encode())

@@ -237,7 +237,7 @@ impl<'p> Machine<'p> {
         let (Value::Map(map), Value::String(key)) = (map, self.program.constants[usize::from(key)]) else {
             return Value::Null;
         };
-        self.heap.find_constant(map, key, &mut self.hints[hint]).unwrap_or(Value::Null)
+        self.heap.find_constant(map, key, &mut self.hints[hint])
     }
 
     #[cold]
@@ -309,7 +309,7 @@ impl<'p> Machine<'p> {
                 match (get!($map), program.constants[usize::from($key)]) {
                     (Value::Map(map), Value::String(key)) => {
                         let hint = &mut self.hints[usize::from($hint)];
-                        self.heap.find_constant(map, key, hint).unwrap_or(Value::Null)
+                        self.heap.find_constant(map, key, hint)
                     }
                     _ => Value::Null,
                 }
@@ -460,7 +460,7 @@ impl<'p> Machine<'p> {
                     };
                     if let Value::String(key) = program.constants[usize::from(key)] {
                         let hint = &mut self.hints[usize::from(hint)];
-                        set!(to, self.heap.find_constant(index, key, hint).unwrap_or(Value::Null));
+                        set!(to, self.heap.find_constant(index, key, hint));
                     }
                 }
                 Op::MapGetSafe { to, map, key, hint } => {

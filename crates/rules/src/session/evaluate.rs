@@ -25,11 +25,19 @@ impl Session<'_> {
         let segments = &network.paths[path as usize].segments;
         while let Some(segment) = segments.get(segment_at) {
             let data = &network.segments[*segment as usize];
-            let mut sets = std::mem::take(&mut self.staged[*segment as usize]);
-            for (index, node) in data.nodes.iter().enumerate().skip(node_at) {
+            let fresh = self.fresh_sets();
+            let mut sets = std::mem::replace(&mut self.staged[*segment as usize], fresh);
+            for (index, node) in data.nodes.iter().enumerate() {
+                if index < node_at {
+                    continue;
+                }
                 let tip = index + 1 == data.nodes.len();
                 match &network.nodes[*node as usize].kind {
-                    NodeKind::Terminal { terminal } => return self.terminate(*terminal, sets),
+                    NodeKind::Terminal { terminal } => {
+                        self.terminate(*terminal, &sets)?;
+                        self.recycle(sets);
+                        return Ok(());
+                    }
                     NodeKind::RightInput { target } => {
                         self.hand_over(*target, sets);
                         return Ok(());
@@ -142,13 +150,20 @@ impl Session<'_> {
                 self.run_subnetwork(node)?;
             }
         }
-        let right = std::mem::take(&mut self.nodes[node as usize].staged_right);
-        if left.is_empty() && right.is_empty() && !self.nodes[node as usize].changed {
-            return Ok(Sets::default());
+        let memory = &mut self.nodes[node as usize];
+        if left.is_empty() && memory.staged_right.is_empty() && !memory.changed {
+            // Nothing in, nothing out: the same sets serve.
+            return Ok(left);
         }
-        let mut out = Results { sets: Sets::default(), pending };
+        let mut out = Results { sets: self.fresh_sets(), pending };
+        if let NodeKind::Eval { test } = kind {
+            self.eval(test, &left, &mut out)?;
+            self.recycle(left);
+            return Ok(out.sets);
+        }
+        let right = std::mem::take(&mut self.nodes[node as usize].staged_right);
         match kind {
-            NodeKind::Left | NodeKind::Terminal { .. } | NodeKind::RightInput { .. } => {
+            NodeKind::Left | NodeKind::Eval { .. } | NodeKind::Terminal { .. } | NodeKind::RightInput { .. } => {
                 return Ok(left);
             }
             NodeKind::Join { test } => self.join(node, test.as_ref(), left, right, &mut out)?,
@@ -162,11 +177,21 @@ impl Session<'_> {
             NodeKind::Exists { .. } => self.existential_group(node, false, left, right, &mut out),
             NodeKind::Accumulate(accumulate) => self.accumulate(node, accumulate, left, right, &mut out)?,
             NodeKind::From(from) => self.from(node, from, left, &mut out)?,
-            NodeKind::Eval { test } => self.eval(test, left, &mut out)?,
             NodeKind::Branch(arms) => self.branch(arms, left, &mut out)?,
             NodeKind::Query(query) => self.query(node, query, left, &mut out)?,
         }
         Ok(out.sets)
+    }
+
+    /// Empty sets, from those that were used before if there are any.
+    fn fresh_sets(&mut self) -> Sets {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps sets that are no longer needed for their memory.
+    fn recycle(&mut self, mut sets: Sets) {
+        sets.clear();
+        self.spare.push(sets);
     }
 
     fn run_subnetwork(&mut self, node: NodeId) -> Outcome<()> {
@@ -432,7 +457,7 @@ impl Session<'_> {
         }
     }
 
-    fn eval(&mut self, test: &Call, left: Sets, out: &mut Results) -> Outcome<()> {
+    fn eval(&mut self, test: &Call, left: &Sets, out: &mut Results) -> Outcome<()> {
         for l in left.delete.iter().rev() {
             self.tuples[*l].staged = Staged::No;
             for child in self.tuples[*l].children.clone() {

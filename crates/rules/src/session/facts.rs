@@ -133,6 +133,9 @@ impl Session<'_> {
 
     /// Carries out what waits, in order. What this causes in turn waits for the next call.
     pub(super) fn flush(&mut self) -> Outcome<()> {
+        if self.queue.is_empty() {
+            return Ok(());
+        }
         let entries = std::mem::take(&mut self.queue);
         for entry in &entries {
             match *entry {
@@ -171,8 +174,10 @@ impl Session<'_> {
         for node in queries {
             self.touch_query(node);
         }
+        let Fact { value, is_initial, .. } = self.facts[fact as usize];
+        let entering = Entering { fact, value, is_initial, cause };
         for alpha in &network.types {
-            self.alpha(*alpha, fact, cause, &mut before)?;
+            self.alpha(*alpha, &entering, &mut before)?;
         }
         // What the fact no longer matches.
         for (node, tuple) in before.lefts {
@@ -187,15 +192,16 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn alpha(&mut self, alpha: u32, fact: u32, cause: Cause, before: &mut Before) -> Outcome<()> {
+    fn alpha(&mut self, alpha: u32, entering: &Entering, before: &mut Before) -> Outcome<()> {
         let network = self.network;
         let node = &network.alphas[alpha as usize];
-        if !self.passes(node.test, node.hint, fact)? {
+        if !self.passes(node.test, node.hint, entering)? {
             return Ok(());
         }
+        let Entering { fact, cause, .. } = *entering;
         for next in &node.next {
             match *next {
-                Next::Alpha(child) => self.alpha(child, fact, cause, before)?,
+                Next::Alpha(child) => self.alpha(child, entering, before)?,
                 Next::Sink(Sink::Left(node)) => self.enter_left(node, fact, cause, before),
                 Next::Sink(Sink::Right(node)) => self.enter_right(node, fact, cause, before),
                 Next::Sink(Sink::Terminal(terminal, mask)) => self.enter_single(terminal, mask, fact, cause, before)?,
@@ -208,16 +214,20 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn passes(&mut self, test: AlphaTest, hint: usize, fact: u32) -> Outcome<bool> {
-        let Fact { value, is_initial, .. } = self.facts[fact as usize];
+    #[inline]
+    fn passes(&mut self, test: AlphaTest, hint: usize, entering: &Entering) -> Outcome<bool> {
+        let Entering { value, is_initial, .. } = *entering;
         Ok(match test {
             AlphaTest::Initial => is_initial,
             AlphaTest::Class(class) => !is_initial && self.machine.is_instance(value, class),
             AlphaTest::KeyNull { key, negated } => self.machine.map_key(value, key, hint).is_null() != negated,
             AlphaTest::KeyEquals { key, constant } => {
                 let held = self.machine.map_key(value, key, hint);
-                let wanted = self.machine.program.constants[usize::from(constant)];
-                self.machine.heap.equal(held, wanted)
+                match (held, self.machine.program.constants[usize::from(constant)]) {
+                    (Value::Null, wanted) => wanted.is_null(),
+                    (Value::String(held), Value::String(wanted)) => self.machine.heap.equal_texts(held, wanted),
+                    (held, wanted) => self.machine.heap.equal(held, wanted),
+                }
             }
             AlphaTest::Code(code) => {
                 matches!(self.machine.run(code, &[value])?, Value::Boolean(true))
@@ -490,6 +500,14 @@ impl Session<'_> {
     pub(super) fn is_going(&self, tuple: TupleId) -> bool {
         self.tuples[tuple].staged == Staged::Delete
     }
+}
+
+/// A fact on its way through the tests.
+struct Entering {
+    fact: u32,
+    value: Value,
+    is_initial: bool,
+    cause: Cause,
 }
 
 /// Where an updated fact was before.

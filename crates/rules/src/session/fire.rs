@@ -262,7 +262,7 @@ impl Session<'_> {
     }
 
     /// Hands the results of a path to its consequence.
-    pub(super) fn terminate(&mut self, terminal: u32, sets: Sets) -> Outcome<()> {
+    pub(super) fn terminate(&mut self, terminal: u32, sets: &Sets) -> Outcome<()> {
         for tuple in sets.delete.iter().rev() {
             self.tuples[*tuple].staged = super::tuple::Staged::No;
             self.cancel(terminal, *tuple);

@@ -99,6 +99,8 @@ pub struct Session<'r> {
     tuples: Tuples,
     nodes: Vec<NodeMemory>,
     staged: Vec<Sets>,
+    /// Empty sets whose memory is used again.
+    spare: Vec<Sets>,
     states: Vec<State>,
     agenda: Agenda,
     queue: VecDeque<Entry>,
@@ -164,6 +166,7 @@ impl<'r> Session<'r> {
             tuples: Tuples::default(),
             nodes: network.nodes.iter().map(|_| NodeMemory::default()).collect(),
             staged: network.segments.iter().map(|_| Sets::default()).collect(),
+            spare: Vec::new(),
             states: Vec::new(),
             agenda: Agenda { items, groups, ..Agenda::default() },
             queue: VecDeque::new(),
