@@ -250,6 +250,14 @@ impl Heap {
         &mut self.lists.items[list as usize]
     }
 
+    /// `list.add(item)`.
+    pub(crate) fn list_add(&mut self, list: u32, item: Value) {
+        self.elements += 1;
+        let list = self.list_mut(list);
+        list.items.push(item);
+        list.changes = list.changes.wrapping_add(1);
+    }
+
     pub(crate) fn new_map(&mut self, order: Order) -> u32 {
         self.maps.take(|map| {
             map.clear();
@@ -376,12 +384,46 @@ impl Heap {
         self.map_find(map, key).map(|at| self.map(map).entries[at].value)
     }
 
+    /// Whether a map may be changed and refuses no key.
+    pub(crate) fn takes_any_key(&self, map: u32) -> bool {
+        matches!(self.map(map).order, Order::Linked | Order::Hash { .. })
+    }
+
     /// Puts, and returns what stood there before.
     pub(crate) fn map_put(&mut self, map: u32, key: Value, value: Value) -> Option<Value> {
+        if let Value::String(text) = key {
+            if (text.offset() as usize) < self.program_end && self.is_scanned(map) {
+                return self.map_put_named(map, text, value);
+            }
+        }
         if let Some(at) = self.map_find(map, key) {
             return Some(std::mem::replace(&mut self.map_mut(map).entries[at].value, value));
         }
         self.map_append(map, key, value);
+        None
+    }
+
+    /// Whether keys that the program names are found in a map by their place, and new ones stand last.
+    fn is_scanned(&self, map: u32) -> bool {
+        let data = self.map(map);
+        data.index.is_none() && data.order != Order::Tree && data.entries.len() < map::SCANNED
+    }
+
+    /// Puts under a key of the program.
+    fn map_put_named(&mut self, map: u32, key: Text, value: Value) -> Option<Value> {
+        let data = &mut self.maps.items[map as usize];
+        let bit = Self::bit(key);
+        if data.present & bit != 0 {
+            let is_key = |entry: &&mut Entry| matches!(entry.key, Value::String(text) if text == key);
+            if let Some(entry) = data.entries.iter_mut().find(is_key) {
+                return Some(std::mem::replace(&mut entry.value, value));
+            }
+        }
+        data.present |= bit;
+        data.entries.push(Entry { key: Value::String(key), value });
+        data.changes = data.changes.wrapping_add(1);
+        data.grow();
+        self.elements += 2;
         None
     }
 

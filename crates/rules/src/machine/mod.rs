@@ -306,14 +306,24 @@ impl<'p> Machine<'p> {
         }
         macro_rules! map_key_or_null {
             ($map:expr, $key:expr, $hint:expr) => {
-                match (get!($map), program.constants[usize::from($key)]) {
-                    (Value::Map(map), Value::String(key)) => {
-                        let hint = &mut self.hints[usize::from($hint)];
-                        self.heap.find_constant(map, key, hint)
-                    }
-                    _ => Value::Null,
+                if let (Some(map), Value::String(key)) = (frame.map($map), program.constants[usize::from($key)]) {
+                    self.heap.find_constant(map, key, &mut self.hints[usize::from($hint)])
+                } else {
+                    Value::Null
                 }
             };
+        }
+        macro_rules! instance {
+            ($on:expr, $class:expr) => {{
+                // The common tests need no look at the object.
+                let certain = match $class {
+                    class::MAP => frame.map($on).is_some(),
+                    class::LIST => frame.list($on).is_some(),
+                    class::STRING => frame.string($on).is_some(),
+                    _ => false,
+                };
+                certain || !frame.is_null($on) && program.is_instance(&self.heap, get!($on), $class)
+            }};
         }
         macro_rules! set_number {
             ($to:expr, $value:expr) => {
@@ -329,18 +339,22 @@ impl<'p> Machine<'p> {
         }
         macro_rules! equal {
             ($left:expr, $right:expr) => {
-                match (get!($left), get!($right)) {
-                    (Value::String(left), Value::String(right)) => self.heap.equal_texts(left, right),
-                    (Value::Null, _) => fail!(self.null_pointer("cannot call equals on null")),
-                    (left, right) => self.heap.equal(left, right),
+                if let (Some(left), Some(right)) = (frame.string($left), frame.string($right)) {
+                    self.heap.equal_texts(left, right)
+                } else if frame.is_null($left) {
+                    fail!(self.null_pointer("cannot call equals on null"))
+                } else {
+                    self.heap.equal(get!($left), get!($right))
                 }
             };
         }
         macro_rules! equal_constant {
             ($on:expr, $constant:expr) => {
-                match (get!($on), program.constants[usize::from($constant)]) {
-                    (Value::String(left), Value::String(right)) => self.heap.equal_texts(left, right),
-                    (Value::Boolean(left), Value::Boolean(right)) => left == right,
+                match program.constants[usize::from($constant)] {
+                    Value::String(right) => {
+                        frame.string($on).is_some_and(|left| self.heap.equal_texts(left, right))
+                    }
+                    Value::Boolean(right) => frame.boolean($on) == Some(right),
                     _ => false,
                 }
             };
@@ -409,14 +423,12 @@ impl<'p> Machine<'p> {
                     }
                 }
                 Op::JumpInstance { on, class, target } => {
-                    let value = get!(on);
-                    if !value.is_null() && program.is_instance(&self.heap, value, class) {
+                    if instance!(on, class) {
                         jump!(target);
                     }
                 }
                 Op::JumpNotInstance { on, class, target } => {
-                    let value = get!(on);
-                    if value.is_null() || !program.is_instance(&self.heap, value, class) {
+                    if !instance!(on, class) {
                         jump!(target);
                     }
                 }
@@ -449,19 +461,16 @@ impl<'p> Machine<'p> {
                     }
                 }
                 Op::Cast { on, class } => {
-                    let value = get!(on);
-                    if !value.is_null() && !program.is_instance(&self.heap, value, class) {
+                    if !frame.is_null(on) && !instance!(on, class) {
+                        let value = get!(on);
                         fail!(self.class_cast(value, class));
                     }
                 }
                 Op::MapGet { to, map, key, hint } => {
-                    let Value::Map(index) = get!(map) else {
+                    if frame.map(map).is_none() {
                         fail!(self.null_pointer("cannot read a key of null"));
-                    };
-                    if let Value::String(key) = program.constants[usize::from(key)] {
-                        let hint = &mut self.hints[usize::from(hint)];
-                        set!(to, self.heap.find_constant(index, key, hint));
                     }
+                    set!(to, map_key_or_null!(map, key, hint));
                 }
                 Op::MapGetSafe { to, map, key, hint } => {
                     set!(to, map_key_or_null!(map, key, hint));
@@ -490,53 +499,86 @@ impl<'p> Machine<'p> {
                 Op::Intrinsic { which, to, first, second } => {
                     // The common cases in place: through memory a result would be written and read in
                     // different widths.
-                    match (which, get!(first)) {
-                        (Intrinsic::Size, Value::List(list)) => {
-                            set!(to, Value::Integer(self.heap.list(list).items.len() as i32));
-                        }
-                        (Intrinsic::ListGet, Value::List(list)) => {
-                            let items = &self.heap.list(list).items;
-                            match get!(second) {
-                                Value::Integer(at) if (at as usize) < items.len() => set!(to, items[at as usize]),
-                                at => set!(to, attempt!(self.intrinsic(which, Value::List(list), at))),
+                    macro_rules! done {
+                        ($value:expr) => {{
+                            set!(to, $value);
+                            pc += 1;
+                            continue;
+                        }};
+                    }
+                    match which {
+                        Intrinsic::Size => {
+                            if let Some(list) = frame.list(first) {
+                                done!(Value::Integer(self.heap.list(list).items.len() as i32));
                             }
                         }
-                        (Intrinsic::EqualsIgnoreCase, Value::String(left)) if left.is_ascii() => {
-                            let equal = match get!(second) {
-                                Value::String(right) if right.is_ascii() => {
-                                    left.bytes_len() == right.bytes_len()
-                                        && self.heap.bytes(left).eq_ignore_ascii_case(self.heap.bytes(right))
+                        Intrinsic::ListGet => {
+                            if let (Some(list), Some(at)) = (frame.list(first), frame.integer(second)) {
+                                if let Some(item) = self.heap.list(list).items.get(at as usize) {
+                                    done!(*item);
                                 }
-                                right => matches!(
-                                    attempt!(self.intrinsic(which, Value::String(left), right)),
-                                    Value::Boolean(true)
-                                ),
-                            };
-                            set!(to, Value::Boolean(equal));
+                            }
                         }
-                        (Intrinsic::Length, Value::String(text)) if text.is_ascii() => {
-                            set!(to, Value::Integer(text.bytes_len() as i32));
+                        Intrinsic::ListAdd => {
+                            if let Some(list) = frame.list(first).filter(|list| !self.heap.is_fixed(*list)) {
+                                let item = get!(second);
+                                self.heap.list_add(list, item);
+                                done!(Value::Boolean(true));
+                            }
                         }
-                        (Intrinsic::ToString, Value::String(text)) => set!(to, Value::String(text)),
-                        (Intrinsic::DoubleValue, Value::Double(double)) => set!(to, Value::Double(double)),
-                        (Intrinsic::IntValue, Value::Integer(whole)) => set!(to, Value::Integer(whole)),
-                        (Intrinsic::AbsoluteDouble, Value::Double(double)) => set!(to, Value::Double(double.abs())),
-                        (Intrinsic::Equals, Value::String(left)) => {
-                            let equal = match get!(second) {
-                                Value::String(right) => self.heap.equal_texts(left, right),
-                                _ => false,
-                            };
-                            set!(to, Value::Boolean(equal));
+                        Intrinsic::Length => {
+                            if let Some(text) = frame.string(first).filter(|text| text.is_ascii()) {
+                                done!(Value::Integer(text.bytes_len() as i32));
+                            }
                         }
-                        (Intrinsic::Equals, Value::Boolean(left)) => {
-                            set!(to, Value::Boolean(matches!(get!(second), Value::Boolean(right) if left == right)));
+                        Intrinsic::ToString => {
+                            if let Some(text) = frame.string(first) {
+                                done!(Value::String(text));
+                            }
                         }
-                        (_, value) => {
-                            let second = get!(second);
-                            set!(to, attempt!(self.intrinsic(which, value, second)));
+                        Intrinsic::Equals => {
+                            let equal = equal!(first, second);
+                            done!(Value::Boolean(equal));
                         }
+                        Intrinsic::EqualsIgnoreCase => {
+                            if let (Some(left), Some(right)) = (frame.string(first), frame.string(second)) {
+                                if left.is_ascii() && right.is_ascii() {
+                                    let equal = left.bytes_len() == right.bytes_len()
+                                        && self.heap.bytes(left).eq_ignore_ascii_case(self.heap.bytes(right));
+                                    done!(Value::Boolean(equal));
+                                }
+                            }
+                        }
+                        Intrinsic::DoubleValue => {
+                            if let Some(double) = frame.double(first) {
+                                done!(Value::Double(double));
+                            }
+                        }
+                        Intrinsic::IntValue => {
+                            if let Some(whole) = frame.integer(first) {
+                                done!(Value::Integer(whole));
+                            }
+                        }
+                        Intrinsic::AbsoluteDouble => {
+                            if let Some(double) = frame.double(first) {
+                                done!(Value::Double(double.abs()));
+                            }
+                        }
+                        _ => {}
                     }
+                    let (first, second) = (get!(first), get!(second));
+                    set!(to, attempt!(self.intrinsic(which, first, second)));
                 }
+                Op::MapPut { map, key, from, to } => match frame.map(map) {
+                    Some(map) if self.heap.takes_any_key(map) => {
+                        let (key, value) = (get!(key), get!(from));
+                        set!(to, self.heap.map_put(map, key, value).unwrap_or(Value::Null));
+                    }
+                    _ => {
+                        let (map, key, value) = (get!(map), get!(key), get!(from));
+                        set!(to, attempt!(self.map_put(map, key, value)));
+                    }
+                },
                 Op::Call { to, first, function } => {
                     let callee = &program.codes[usize::from(function)];
                     let start = base + usize::from(first);
@@ -646,10 +688,6 @@ impl<'p> Machine<'p> {
             Op::Complement { to, from } => set!(to, numbers::complement(get!(from))),
             Op::Same { to, left, right } => {
                 set!(to, Value::Boolean(get!(left).same_reference(get!(right))))
-            }
-            Op::MapPut { map, key, from, to } => {
-                let result = self.map_put(get!(map), get!(key), get!(from));
-                set!(to, result?);
             }
             Op::Native { to, first, method } => {
                 let method = program.methods[usize::from(method)];
@@ -867,10 +905,7 @@ impl<'p> Machine<'p> {
                 if self.heap.is_fixed(list) {
                     return Err(self.exception(class::UNSUPPORTED_OPERATION, None));
                 }
-                self.heap.elements += 1;
-                let list = self.heap.list_mut(list);
-                list.items.push(item);
-                list.changes = list.changes.wrapping_add(1);
+                self.heap.list_add(list, item);
                 Value::Boolean(true)
             }
             (Intrinsic::AbsoluteDouble, Value::Double(a), _) => Value::Double(a.abs()),

@@ -1,6 +1,6 @@
 //! The registers of all frames.
 
-use crate::heap::Value;
+use crate::heap::{Text, Value};
 use crate::program::Register;
 
 /// As many registers as an operation can name. Every frame has them all behind its base, so that a register
@@ -67,6 +67,43 @@ impl Frame<'_> {
     pub(super) fn get(&self, register: Register) -> Value {
         let at = usize::from(register);
         Value::decode(self.tags[at], self.bits[at])
+    }
+
+    #[inline(always)]
+    pub(super) fn is_null(&self, register: Register) -> bool {
+        self.get(register).is_null()
+    }
+
+    // One kind at a time: these become single comparisons, where a match on several becomes a jump.
+
+    #[inline(always)]
+    pub(super) fn map(&self, register: Register) -> Option<u32> {
+        if let Value::Map(map) = self.get(register) { Some(map) } else { None }
+    }
+
+    #[inline(always)]
+    pub(super) fn list(&self, register: Register) -> Option<u32> {
+        if let Value::List(list) = self.get(register) { Some(list) } else { None }
+    }
+
+    #[inline(always)]
+    pub(super) fn string(&self, register: Register) -> Option<Text> {
+        if let Value::String(text) = self.get(register) { Some(text) } else { None }
+    }
+
+    #[inline(always)]
+    pub(super) fn integer(&self, register: Register) -> Option<i32> {
+        if let Value::Integer(value) = self.get(register) { Some(value) } else { None }
+    }
+
+    #[inline(always)]
+    pub(super) fn double(&self, register: Register) -> Option<f64> {
+        if let Value::Double(value) = self.get(register) { Some(value) } else { None }
+    }
+
+    #[inline(always)]
+    pub(super) fn boolean(&self, register: Register) -> Option<bool> {
+        if let Value::Boolean(value) = self.get(register) { Some(value) } else { None }
     }
 
     #[inline(always)]
