@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 
 use crate::{Case, Decider, DecisionLine, Desk};
 
 /// A longer line is answered with an error and skipped without being held.
 pub const MAXIMUM_LINE: usize = 16 << 20;
 
-/// Lines that travel to a thread together.
-const CHUNK_LINES: usize = 256;
+/// Lines that travel to a thread together: so few that threads end at about the same time.
+const CHUNK_LINES: usize = 128;
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// Chunks under way for each thread: enough that none waits for the reader or the writer.
+const CHUNKS_EACH: usize = 4;
 
 /// What came of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,27 +48,27 @@ impl<F: FnMut(u64, Line<'_>, &mut Vec<u8>) -> bool> Answer for F {
     }
 }
 
-/// Lines on their way to a worker.
+/// Lines on their way from the reader through a worker to the writer, and back for the next lines: there are
+/// only so many chunks, which bounds the memory, and each keeps its buffers.
 #[derive(Default)]
 struct Chunk {
     index: u64,
-    first: u64,
     text: Vec<u8>,
     /// End of each line in `text`; `None` for a line that was too long.
     ends: Vec<Option<usize>>,
     numbers: Vec<u64>,
+    /// The answers.
+    out: Vec<u8>,
+    failed: u64,
 }
 
 impl Chunk {
     /// Answers each line. A fault of ours stays on its line: the worker, whose state it may have spoilt, is
     /// replaced.
-    fn answer<'s>(
-        &self,
-        worker: &mut Box<dyn Answer + 's>,
-        make: &dyn Fn() -> Box<dyn Answer + 's>,
-        out: &mut Vec<u8>,
-    ) -> u64 {
-        let mut failed = 0;
+    fn answer<'s>(&mut self, worker: &mut Box<dyn Answer + 's>, make: &dyn Fn() -> Box<dyn Answer + 's>) {
+        let out = &mut self.out;
+        out.clear();
+        self.failed = 0;
         let mut start = 0;
         for (end, number) in self.ends.iter().zip(&self.numbers) {
             let line = match end {
@@ -74,17 +78,16 @@ impl Chunk {
             let begin = out.len();
             match catch_unwind(AssertUnwindSafe(|| worker.answer(*number, line, out))) {
                 Ok(true) => {}
-                Ok(false) => failed += 1,
+                Ok(false) => self.failed += 1,
                 Err(_) => {
                     out.truncate(begin);
                     let _ = write!(out, r#"{{"case_id":"line:{number}","line":{number},"error":"internal fault"}}"#);
                     *worker = make();
-                    failed += 1;
+                    self.failed += 1;
                 }
             }
             out.push(b'\n');
         }
-        failed
     }
 }
 
@@ -96,8 +99,17 @@ struct Chunks<R> {
 }
 
 impl<R: BufRead> Chunks<R> {
-    fn next(&mut self) -> io::Result<Option<Chunk>> {
-        let mut chunk = Chunk { index: self.next_index, first: self.next_number, ..Chunk::default() };
+    /// Fills a chunk with the next lines; false at the end.
+    fn next(&mut self, chunk: &mut Chunk) -> io::Result<bool> {
+        let first = self.next_number;
+        chunk.index = self.next_index;
+        // What one long line took is given back.
+        for buffer in [&mut chunk.text, &mut chunk.out] {
+            buffer.clear();
+            buffer.shrink_to(2 * CHUNK_BYTES);
+        }
+        chunk.ends.clear();
+        chunk.numbers.clear();
         while chunk.ends.len() < CHUNK_LINES && chunk.text.len() < CHUNK_BYTES {
             let start = chunk.text.len();
             let Some(complete) = self.read_line(&mut chunk.text)? else { break };
@@ -118,8 +130,7 @@ impl<R: BufRead> Chunks<R> {
             chunk.numbers.push(number);
         }
         self.next_index += 1;
-        let ended = chunk.ends.is_empty() && self.next_number == chunk.first;
-        Ok((!ended).then_some(chunk))
+        Ok(!chunk.ends.is_empty() || self.next_number > first)
     }
 
     /// Appends a line without its break. `None` at the end, `Some(false)` if it was too long to keep.
@@ -170,18 +181,16 @@ pub fn answer_lines<'s>(
     }
     let mut summary = Summary::default();
     let mut held = worker();
-    let mut out = Vec::new();
-    while let Some(chunk) = chunks.next()? {
-        out.clear();
+    let mut chunk = Chunk::default();
+    while chunks.next(&mut chunk)? {
+        chunk.answer(&mut held, worker);
         summary.lines += chunk.ends.len() as u64;
-        summary.failed += chunk.answer(&mut held, worker, &mut out);
-        output.write_all(&out)?;
+        summary.failed += chunk.failed;
+        output.write_all(&chunk.out)?;
     }
     output.flush()?;
     Ok(summary)
 }
-
-type Answered = (u64, Vec<u8>, u64, u64);
 
 fn answer_on_threads<'s, R: BufRead + Send>(
     chunks: &mut Chunks<R>,
@@ -189,35 +198,38 @@ fn answer_on_threads<'s, R: BufRead + Send>(
     threads: usize,
     worker: &(impl Fn() -> Box<dyn Answer + 's> + Sync),
 ) -> io::Result<Summary> {
+    let (free, freed) = channel::<Chunk>();
+    let (filled, waiting) = channel::<Chunk>();
+    let (done, answered) = channel::<Chunk>();
+    let waiting = Mutex::new(waiting);
+    for _ in 0..threads * CHUNKS_EACH {
+        // The receiver is held below.
+        let _ = free.send(Chunk::default());
+    }
     std::thread::scope(|scope| {
-        let (results, answered) = sync_channel::<Answered>(threads * 2);
-        let mut senders: Vec<SyncSender<Chunk>> = Vec::new();
         for _ in 0..threads {
-            let (sender, receiver) = sync_channel::<Chunk>(2);
-            senders.push(sender);
-            let results = results.clone();
-            scope.spawn(move || work(receiver, &results, worker));
+            let (waiting, done) = (&waiting, done.clone());
+            scope.spawn(move || work(waiting, &done, worker));
         }
-        drop(results);
-        let writer = scope.spawn(move || write_in_order(&answered, output));
+        drop(done);
+        let writer = scope.spawn(move || write_in_order(&answered, &free, output));
         let mut failure = None;
-        loop {
-            match chunks.next() {
-                Ok(Some(chunk)) => {
-                    let at = (chunk.index % threads as u64) as usize;
-                    // The worker is gone when the writer failed; its error says why.
-                    if senders[at].send(chunk).is_err() {
+        // No chunk comes back any more when the writer failed; its error says why.
+        while let Ok(mut chunk) = freed.recv() {
+            match chunks.next(&mut chunk) {
+                Ok(true) => {
+                    if filled.send(chunk).is_err() {
                         break;
                     }
                 }
-                Ok(None) => break,
+                Ok(false) => break,
                 Err(error) => {
                     failure = Some(error);
                     break;
                 }
             }
         }
-        drop(senders);
+        drop(filled);
         let written = writer.join().map_err(|_| io::Error::other("the writer panicked"))?;
         match failure {
             Some(error) => Err(error),
@@ -227,31 +239,39 @@ fn answer_on_threads<'s, R: BufRead + Send>(
 }
 
 fn work<'s>(
-    receiver: Receiver<Chunk>,
-    results: &SyncSender<Answered>,
+    waiting: &Mutex<Receiver<Chunk>>,
+    done: &Sender<Chunk>,
     worker: &(impl Fn() -> Box<dyn Answer + 's> + Sync),
 ) {
     let mut held = worker();
-    for chunk in receiver {
-        let mut out = Vec::new();
-        let failed = chunk.answer(&mut held, worker, &mut out);
-        if results.send((chunk.index, out, chunk.ends.len() as u64, failed)).is_err() {
+    loop {
+        // A statement of its own: the lock is not held while the chunk is answered.
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut chunk) = next else { return };
+        chunk.answer(&mut held, worker);
+        if done.send(chunk).is_err() {
             return;
         }
     }
 }
 
-fn write_in_order(answered: &Receiver<Answered>, output: &mut impl Write) -> io::Result<Summary> {
+fn write_in_order(
+    answered: &Receiver<Chunk>,
+    free: &Sender<Chunk>,
+    output: &mut impl Write,
+) -> io::Result<Summary> {
     let mut summary = Summary::default();
-    let mut waiting = BTreeMap::new();
+    let mut early = BTreeMap::new();
     let mut next = 0;
-    for (index, out, lines, failed) in answered {
-        waiting.insert(index, (out, lines, failed));
-        while let Some((out, lines, failed)) = waiting.remove(&next) {
-            output.write_all(&out)?;
-            summary.lines += lines;
-            summary.failed += failed;
+    for chunk in answered {
+        early.insert(chunk.index, chunk);
+        while let Some(chunk) = early.remove(&next) {
+            output.write_all(&chunk.out)?;
+            summary.lines += chunk.ends.len() as u64;
+            summary.failed += chunk.failed;
             next += 1;
+            // The reader may have come to its end.
+            let _ = free.send(chunk);
         }
     }
     output.flush()?;
