@@ -436,8 +436,10 @@ pub(crate) struct Code {
     /// Source offset of each operation.
     pub(crate) positions: Vec<u32>,
     pub(crate) handlers: Vec<Handler>,
-    /// Size of the frame.
+    /// Registers that it uses.
     pub(crate) registers: u16,
+    /// Registers that a call fills, from the first on.
+    pub(crate) parameters: u8,
 }
 
 /// Everything that running code needs, shared by all sessions.

@@ -273,7 +273,10 @@ fn functions(env: &mut Environment, list: Vec<Rc<Function>>) {
         emitter.push_scope();
         emitter.block(&signature.body.body);
         match emitter.finish(&signature.body.name, span) {
-            Ok(code) => env.codes[signature.code as usize] = code,
+            Ok(mut code) => {
+                code.parameters = signature.parameters.len() as u8;
+                env.codes[signature.code as usize] = code;
+            }
             Err(error) => env.report(error),
         }
     }

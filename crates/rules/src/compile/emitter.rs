@@ -232,8 +232,14 @@ impl<'e> Emitter<'e> {
         for handler in &mut handlers {
             resolve(&mut handler.target);
         }
-        let mut code =
-            Code { name: name.into(), ops: self.ops, positions: self.positions, handlers, registers: self.high as u16 };
+        let mut code = Code {
+            name: name.into(),
+            ops: self.ops,
+            positions: self.positions,
+            handlers,
+            registers: self.high as u16,
+            parameters: 0,
+        };
         super::optimize::optimize(&mut code, self.env);
         Ok(code)
     }

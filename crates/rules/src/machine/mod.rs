@@ -55,8 +55,6 @@ pub(crate) struct Machine<'p> {
     pub(crate) globals: Vec<Value>,
     pub(crate) actions: Vec<Action>,
     stack: Stack,
-    /// First free register, for calls that natives make.
-    top: usize,
     hints: Vec<u32>,
     steps: u64,
     step_limit: u64,
@@ -76,7 +74,6 @@ impl<'p> Machine<'p> {
             globals: vec![Value::Null; program.global_names.len()],
             actions: Vec::new(),
             stack: Stack::default(),
-            top: 0,
             hints: vec![0; program.hints],
             steps: DEFAULT_STEPS,
             step_limit: DEFAULT_STEPS,
@@ -109,46 +106,55 @@ impl<'p> Machine<'p> {
         if self.calls == 0 {
             self.steps = self.step_limit;
         }
-        let base = self.top;
-        self.reserve(base)?;
-        for (index, argument) in arguments.iter().enumerate() {
-            self.stack.set(base + index, *argument);
+        let depth = self.reserve()?;
+        let frame = self.stack.frame(depth);
+        for (register, argument) in (0..=Register::MAX).zip(arguments) {
+            frame.set(register, *argument);
         }
-        self.enter(code, base)
+        self.enter(code, depth)
     }
 
-    fn reserve(&mut self, base: usize) -> Outcome<()> {
-        self.stack.reserve(base);
+    /// Makes room for the frame of a call and returns its depth.
+    #[inline]
+    fn reserve(&mut self) -> Outcome<usize> {
         if self.calls >= MAXIMUM_CALLS {
             return Err(self.exception(class::STACK_OVERFLOW, None));
         }
-        Ok(())
+        self.stack.reserve(self.calls as usize);
+        Ok(self.calls as usize)
     }
 
-    fn enter(&mut self, code: &'p Code, base: usize) -> Outcome<Value> {
-        let outer = std::mem::replace(&mut self.top, base + usize::from(code.registers));
+    #[inline]
+    fn enter(&mut self, code: &'p Code, depth: usize) -> Outcome<Value> {
         self.calls += 1;
         let mut at = 0;
-        let result = loop {
-            match self.execute(code, base, &mut at) {
-                Err(Throw::Exception(exception)) => match self.handler(code, at as u32, exception) {
-                    Some(handler) => {
-                        self.stack.set(base + usize::from(handler.register), exception);
-                        at = handler.target as usize;
-                    }
-                    None => {
-                        if self.thrown_at == 0 {
-                            self.thrown_at = code.positions.get(at).copied().unwrap_or(0);
-                        }
-                        break Err(Throw::Exception(exception));
-                    }
-                },
-                other => break other,
+        let mut result = self.execute(code, depth, &mut at);
+        while let Err(Throw::Exception(exception)) = result {
+            if !self.recover(code, depth, &mut at, exception) {
+                break;
             }
-        };
+            result = self.execute(code, depth, &mut at);
+        }
         self.calls -= 1;
-        self.top = outer;
         result
+    }
+
+    /// Goes on at the handler of an exception, if there is one.
+    #[cold]
+    fn recover(&mut self, code: &'p Code, depth: usize, at: &mut usize, exception: Value) -> bool {
+        match self.handler(code, *at as u32, exception) {
+            Some(handler) => {
+                self.stack.frame(depth).set(handler.register, exception);
+                *at = handler.target as usize;
+                true
+            }
+            None => {
+                if self.thrown_at == 0 {
+                    self.thrown_at = code.positions.get(*at).copied().unwrap_or(0);
+                }
+                false
+            }
+        }
     }
 
     fn handler(&mut self, code: &'p Code, at: u32, exception: Value) -> Option<&'p crate::program::Handler> {
@@ -182,11 +188,12 @@ impl<'p> Machine<'p> {
         Ok(())
     }
 
-    /// Runs a function whose arguments lie on the stack.
-    fn call_code(&mut self, code: &'p Code, base: usize) -> Outcome<Value> {
+    /// Runs a function whose arguments lie in another frame.
+    fn call_function(&mut self, code: &'p Code, from: usize, first: Register) -> Outcome<Value> {
         self.step()?;
-        self.reserve(base)?;
-        self.enter(code, base)
+        let depth = self.reserve()?;
+        self.stack.hand_over(from, first, code.parameters, depth);
+        self.enter(code, depth)
     }
 
     /// An exception of a class, with a message or without.
@@ -257,11 +264,11 @@ impl<'p> Machine<'p> {
         self.program.is_instance(&self.heap, value, class)
     }
 
-    fn execute(&mut self, code: &'p Code, base: usize, at: &mut usize) -> Outcome<Value> {
+    fn execute(&mut self, code: &'p Code, depth: usize, at: &mut usize) -> Outcome<Value> {
         let ops = code.ops.as_slice();
         let program = self.program;
         let mut pc = *at;
-        let mut frame = self.stack.frame(base);
+        let mut frame = self.stack.frame(depth);
         macro_rules! get {
             ($register:expr) => {
                 frame.get($register)
@@ -284,7 +291,7 @@ impl<'p> Machine<'p> {
         macro_rules! attempt {
             ($result:expr) => {{
                 let result = $result;
-                frame = self.stack.frame(base);
+                frame = self.stack.frame(depth);
                 match result {
                     Ok(value) => value,
                     Err(thrown) => fail!(thrown),
@@ -581,9 +588,7 @@ impl<'p> Machine<'p> {
                 },
                 Op::Call { to, first, function } => {
                     let callee = &program.codes[usize::from(function)];
-                    let start = base + usize::from(first);
-                    let result = self.call_code(callee, start);
-                    set!(to, attempt!(result));
+                    set!(to, attempt!(self.call_function(callee, depth, first)));
                 }
                 Op::Return { from } => return Ok(get!(from)),
                 Op::ReturnConstant { index } => return Ok(program.constants[usize::from(index)]),
@@ -649,7 +654,7 @@ impl<'p> Machine<'p> {
                         fail!(self.null_pointer("cannot call a method of null"));
                     }
                 }
-                other => attempt!(self.slow(other, base)),
+                other => attempt!(self.slow(other, depth)),
             }
             pc += 1;
         }
@@ -657,17 +662,17 @@ impl<'p> Machine<'p> {
 
     /// Operations that are rare or do much: apart from the loop, so that its own stay small.
     #[inline(never)]
-    fn slow(&mut self, op: Op, base: usize) -> Outcome<()> {
+    fn slow(&mut self, op: Op, depth: usize) -> Outcome<()> {
         let program = self.program;
         macro_rules! get {
             ($register:expr) => {
-                self.stack.get(base + usize::from($register))
+                self.stack.frame(depth).get($register)
             };
         }
         macro_rules! set {
             ($register:expr, $value:expr) => {{
                 let value = $value;
-                self.stack.set(base + usize::from($register), value);
+                self.stack.frame(depth).set($register, value);
             }};
         }
         match op {
@@ -693,9 +698,8 @@ impl<'p> Machine<'p> {
                 let method = program.methods[usize::from(method)];
                 let mut arguments = [Value::Null; 6];
                 let count = usize::from(method.arguments);
-                let start = base + usize::from(first);
-                for (index, argument) in arguments[..count].iter_mut().enumerate() {
-                    *argument = self.stack.get(start + index);
+                for (argument, value) in arguments.iter_mut().zip(self.stack.frame(depth).range(first, count)) {
+                    *argument = value;
                 }
                 let result = (method.run)(self, &arguments[..count]);
                 if self.heap.is_full() {
@@ -704,16 +708,14 @@ impl<'p> Machine<'p> {
                 set!(to, result?);
             }
             Op::Lambda { to, first, count, function } => {
-                let start = base + usize::from(first);
-                let captured = self.stack.range(start, usize::from(count)).collect();
+                let captured = self.stack.frame(depth).range(first, usize::from(count)).collect();
                 let lambda = Other::Lambda { code: function.into(), captured };
                 set!(to, self.heap.new_other(lambda));
             }
             Op::Concat { to, first, count } => {
-                let start = base + usize::from(first);
-                let stack = &self.stack;
+                let frame = self.stack.frame(depth);
                 let text = self.heap.build(|writer| {
-                    for value in stack.range(start, usize::from(count)) {
+                    for value in frame.range(first, usize::from(count)) {
                         writer.push_value(value);
                     }
                 });
@@ -731,32 +733,29 @@ impl<'p> Machine<'p> {
             },
             Op::New { to, first, class } => {
                 let count = program.classes[usize::from(class)].fields.len();
-                let start = base + usize::from(first);
-                let fields: Vec<Value> = self.stack.range(start, count).collect();
+                let fields: Vec<Value> = self.stack.frame(depth).range(first, count).collect();
                 let instance = self.heap.new_instance(class, &fields);
                 set!(to, instance);
             }
             Op::NewArray { to, first, count, kind } => {
-                let start = base + usize::from(first);
-                let items = self.stack.range(start, usize::from(count));
+                let items = self.stack.frame(depth).range(first, usize::from(count));
                 let array = self.heap.new_array(numbers::array_kind(kind), items);
                 set!(to, array);
             }
             Op::NewArraySized { to, first, count, kind } => {
-                let start = base + usize::from(first);
-                let sizes: Vec<Value> = self.stack.range(start, usize::from(count)).collect();
+                let sizes: Vec<Value> = self.stack.frame(depth).range(first, usize::from(count)).collect();
                 let array = self.array_sized(&sizes, kind);
                 set!(to, array?);
             }
             Op::ArraySet { of, at: index, from } => {
-                let place = self.array_place(get!(of), get!(index));
-                let (list, index) = place?;
-                let value = get!(from);
+                let (array, index, value) = (get!(of), get!(index), get!(from));
+                let (list, index) = self.array_place(array, index)?;
                 self.heap.list_mut(list).items[index] = value;
             }
             Op::Relate { relation, to, left, right } => {
-                let result = self.relate(relation, get!(left), get!(right));
-                set!(to, Value::Boolean(result?));
+                let (left, right) = (get!(left), get!(right));
+                let result = self.relate(relation, left, right)?;
+                set!(to, Value::Boolean(result));
             }
             Op::Insert { from, logical } => {
                 let fact = get!(from);

@@ -3,66 +3,53 @@
 use crate::heap::{Text, Value};
 use crate::program::Register;
 
-/// As many registers as an operation can name. Every frame has them all behind its base, so that a register
-/// is always in bounds; those that its code does not use belong to the frames that it calls.
-const FRAME: usize = Register::MAX as usize + 1;
+/// As many registers as an operation can name: every frame has them all, so that none needs a bounds check.
+const REGISTERS: usize = Register::MAX as usize + 1;
 
-/// The registers of all frames, tags apart from bits.
-#[derive(Debug)]
+/// The frames of running code, by depth of calls.
+#[derive(Debug, Default)]
 pub(super) struct Stack {
-    tags: Vec<u8>,
-    bits: Vec<u64>,
-}
-
-impl Default for Stack {
-    fn default() -> Self {
-        Self { tags: vec![0; FRAME * 2], bits: vec![0; FRAME * 2] }
-    }
+    frames: Vec<Box<Frame>>,
 }
 
 impl Stack {
     /// Makes room for a frame.
     #[inline]
-    pub(super) fn reserve(&mut self, base: usize) {
-        if base + FRAME > self.tags.len() {
-            let length = (base + FRAME) * 2;
-            self.tags.resize(length, 0);
-            self.bits.resize(length, 0);
+    pub(super) fn reserve(&mut self, depth: usize) {
+        while self.frames.len() <= depth {
+            self.frames.push(Box::default());
         }
     }
 
-    /// The frame at a base for which there is room.
+    /// The frame at a depth for which there is room.
     #[inline(always)]
-    pub(super) fn frame(&mut self, base: usize) -> Frame<'_> {
-        let (Some(tags), Some(bits)) = (self.tags[base..].first_chunk_mut(), self.bits[base..].first_chunk_mut())
-        else {
-            unreachable!("room is reserved before a frame is entered")
-        };
-        Frame { tags, bits }
+    pub(super) fn frame(&mut self, depth: usize) -> &mut Frame {
+        &mut self.frames[depth]
     }
 
-    pub(super) fn get(&self, at: usize) -> Value {
-        Value::decode(self.tags[at], self.bits[at])
-    }
-
-    #[inline]
-    pub(super) fn set(&mut self, at: usize, value: Value) {
-        self.tags[at] = value.tag();
-        self.bits[at] = value.bits();
-    }
-
-    pub(super) fn range(&self, start: usize, count: usize) -> impl Iterator<Item = Value> + '_ {
-        (start..start + count).map(|at| self.get(at))
+    /// Copies arguments into the registers of another frame, from its first on.
+    pub(super) fn hand_over(&mut self, depth: usize, first: Register, count: u8, to: usize) {
+        for index in 0..count {
+            let value = self.frames[depth].get(first + index);
+            self.frames[to].set(index, value);
+        }
     }
 }
 
-/// The registers of one frame.
-pub(super) struct Frame<'s> {
-    tags: &'s mut [u8; FRAME],
-    bits: &'s mut [u64; FRAME],
+/// The registers of one frame, tags apart from bits.
+#[derive(Debug)]
+pub(super) struct Frame {
+    tags: [u8; REGISTERS],
+    bits: [u64; REGISTERS],
 }
 
-impl Frame<'_> {
+impl Default for Frame {
+    fn default() -> Self {
+        Self { tags: [0; REGISTERS], bits: [0; REGISTERS] }
+    }
+}
+
+impl Frame {
     #[inline(always)]
     pub(super) fn get(&self, register: Register) -> Value {
         let at = usize::from(register);
@@ -123,5 +110,10 @@ impl Frame<'_> {
     pub(super) fn copy(&mut self, from: Register, to: Register) {
         let from = usize::from(from);
         self.put(to, self.tags[from], self.bits[from]);
+    }
+
+    /// The values of `count` registers.
+    pub(super) fn range(&self, first: Register, count: usize) -> impl Iterator<Item = Value> + '_ {
+        (usize::from(first)..usize::from(first) + count).map(|at| Value::decode(self.tags[at], self.bits[at]))
     }
 }

@@ -4,7 +4,7 @@ use super::Session;
 use super::tuple::{Cause, NONE, Staged, TupleId};
 use crate::heap::Value;
 use crate::machine::Outcome;
-use crate::network::{AlphaTest, Mask, Next, NodeId, NodeKind, Sink};
+use crate::network::{Alpha, AlphaTest, Mask, Next, NodeId, NodeKind, Sink};
 
 /// A fact in the working memory.
 #[derive(Debug, Default)]
@@ -177,7 +177,9 @@ impl Session<'_> {
         let Fact { value, is_initial, .. } = self.facts[fact as usize];
         let entering = Entering { fact, value, is_initial, cause };
         for alpha in &network.types {
-            self.alpha(*alpha, &entering, &mut before)?;
+            if self.passes(*alpha, &entering)? {
+                self.alpha(*alpha, &entering, &mut before)?;
+            }
         }
         // What the fact no longer matches.
         for (node, tuple) in before.lefts {
@@ -192,16 +194,17 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Hands a fact that passed a test on to what follows it.
     fn alpha(&mut self, alpha: u32, entering: &Entering, before: &mut Before) -> Outcome<()> {
         let network = self.network;
-        let node = &network.alphas[alpha as usize];
-        if !self.passes(node.test, node.hint, entering)? {
-            return Ok(());
-        }
         let Entering { fact, cause, .. } = *entering;
-        for next in &node.next {
+        for next in &network.alphas[alpha as usize].next {
             match *next {
-                Next::Alpha(child) => self.alpha(child, entering, before)?,
+                Next::Alpha(child) => {
+                    if self.passes(child, entering)? {
+                        self.alpha(child, entering, before)?;
+                    }
+                }
                 Next::Sink(Sink::Left(node)) => self.enter_left(node, fact, cause, before),
                 Next::Sink(Sink::Right(node)) => self.enter_right(node, fact, cause, before),
                 Next::Sink(Sink::Terminal(terminal, mask)) => self.enter_single(terminal, mask, fact, cause, before)?,
@@ -215,8 +218,9 @@ impl Session<'_> {
     }
 
     #[inline]
-    fn passes(&mut self, test: AlphaTest, hint: usize, entering: &Entering) -> Outcome<bool> {
+    fn passes(&mut self, alpha: u32, entering: &Entering) -> Outcome<bool> {
         let Entering { value, is_initial, .. } = *entering;
+        let Alpha { test, hint, .. } = self.network.alphas[alpha as usize];
         Ok(match test {
             AlphaTest::Initial => is_initial,
             AlphaTest::Class(class) => !is_initial && self.machine.is_instance(value, class),
