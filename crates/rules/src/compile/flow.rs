@@ -34,6 +34,16 @@ impl Registers {
         self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine &= !theirs);
     }
 
+    fn each(&self, mut act: impl FnMut(Register)) {
+        for (index, word) in self.0.iter().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                act((index * 64) as Register + rest.trailing_zeros() as Register);
+                rest &= rest - 1;
+            }
+        }
+    }
+
     pub(super) fn meets(&self, other: &Registers) -> bool {
         self.0.iter().zip(other.0).any(|(mine, theirs)| mine & theirs != 0)
     }
@@ -380,76 +390,106 @@ fn kind_of_result(op: Op, known: &[Kind]) -> Kind {
     }
 }
 
-/// What is known of all registers after an operation: where it jumps, and where it goes on.
-pub(super) fn after(op: Op, known: &[Kind], methods: &[&'static Method]) -> (Vec<Kind>, Vec<Kind>) {
-    let mut next = known.to_vec();
-    let (_, writes) = effects(op, methods);
-    for (register, kind) in next.iter_mut().enumerate() {
-        if writes.contains(register as Register) {
-            *kind = Kind::Any;
-        }
-    }
-    if let Some(to) = result(&mut op.clone()) {
-        next[usize::from(*to)] = kind_of_result(op, known);
-    }
-    let mut jump = next.clone();
-    match op {
-        Op::NotNull { on } => {
-            let on = usize::from(on);
-            next[on] = next[on].present();
-        }
-        Op::JumpNull { on, .. } => {
-            let on = usize::from(on);
-            jump[on] = Kind::Null;
-            next[on] = next[on].present();
-        }
-        Op::JumpNotNull { on, .. } => {
-            let on = usize::from(on);
-            jump[on] = jump[on].present();
-            next[on] = Kind::Null;
-        }
-        Op::JumpInstance { on, .. } => jump[usize::from(on)] = jump[usize::from(on)].present(),
-        Op::JumpNotInstance { on, .. } => next[usize::from(on)] = next[usize::from(on)].present(),
-        _ => {}
-    }
-    (jump, next)
+/// What is known of all registers before each operation.
+pub(super) struct Knowledge {
+    registers: usize,
+    /// A row of registers for each operation.
+    kinds: Vec<Kind>,
+    reached: Vec<bool>,
 }
 
-/// What is known of all registers before each operation; nothing for operations that are never reached.
-pub(super) fn known_before(code: &Code, constants: &[Value], methods: &[&'static Method]) -> Vec<Option<Vec<Kind>>> {
+impl Knowledge {
+    /// What is known before an operation; nothing if it is never reached.
+    pub(super) fn before(&self, at: usize) -> Option<&[Kind]> {
+        let start = at * self.registers;
+        self.reached[at].then(|| &self.kinds[start..start + self.registers])
+    }
+
+    /// Takes note of what is known where control comes to an operation; true if that is news there.
+    fn reach(&mut self, at: usize, kinds: &[Kind], constants: &[Value]) -> bool {
+        let start = at * self.registers;
+        let held = &mut self.kinds[start..start + self.registers];
+        if !std::mem::replace(&mut self.reached[at], true) {
+            held.copy_from_slice(kinds);
+            return true;
+        }
+        let mut changed = false;
+        for (held, kind) in held.iter_mut().zip(kinds) {
+            let met = held.meet(*kind, constants);
+            changed |= met != *held;
+            *held = met;
+        }
+        changed
+    }
+}
+
+/// Brings what is known of all registers from before an operation to after it.
+fn follow(op: Op, known: &mut [Kind], effects: &(Registers, Registers)) {
+    let made = result(&mut op.clone()).map(|to| (usize::from(*to), kind_of_result(op, known)));
+    effects.1.each(|register| {
+        if let Some(kind) = known.get_mut(usize::from(register)) {
+            *kind = Kind::Any;
+        }
+    });
+    if let Some((to, kind)) = made {
+        known[to] = kind;
+    }
+    match op {
+        Op::NotNull { on } | Op::JumpNull { on, .. } | Op::JumpNotInstance { on, .. } => {
+            known[usize::from(on)] = known[usize::from(on)].present();
+        }
+        Op::JumpNotNull { on, .. } => known[usize::from(on)] = Kind::Null,
+        _ => {}
+    }
+}
+
+/// What is known of the register that an operation tests, where it jumps.
+fn known_at_jump(op: Op, before: Option<Kind>) -> Option<(Register, Kind)> {
+    match op {
+        Op::JumpNull { on, .. } => Some((on, Kind::Null)),
+        Op::JumpNotNull { on, .. } | Op::JumpInstance { on, .. } => Some((on, before?.present())),
+        Op::JumpNotInstance { on, .. } => Some((on, before?)),
+        _ => None,
+    }
+}
+
+/// Follows what is known of registers through a code unit.
+pub(super) fn knowledge(code: &Code, constants: &[Value], methods: &[&'static Method]) -> Knowledge {
+    let count = code.ops.len();
     let registers = usize::from(Register::MAX).min(usize::from(code.registers)) + 1;
-    let mut known: Vec<Option<Vec<Kind>>> = vec![None; code.ops.len()];
+    let effects: Vec<_> = code.ops.iter().map(|op| effects(*op, methods)).collect();
+    let mut knowledge = Knowledge { registers, kinds: vec![Kind::Any; registers * count], reached: vec![false; count] };
+    let mut here = vec![Kind::Any; registers];
+    knowledge.reach(0, &here, constants);
     let mut waiting: Vec<usize> = vec![0];
-    known[0] = Some(vec![Kind::Any; registers]);
     // Anything may have happened before an exception.
     for handler in &code.handlers {
-        known[handler.target as usize] = Some(vec![Kind::Any; registers]);
+        knowledge.reach(handler.target as usize, &here, constants);
         waiting.push(handler.target as usize);
     }
-    while let Some(at) = waiting.pop() {
-        let Some(here) = known[at].clone() else { continue };
-        let mut op = code.ops[at];
-        let (jump, next) = after(op, &here, methods);
-        let mut reach = |at: usize, kinds: Vec<Kind>| match known.get_mut(at) {
-            Some(Some(held)) => {
-                let met: Vec<Kind> = held.iter().zip(&kinds).map(|(a, b)| a.meet(*b, constants)).collect();
-                if met != *held {
-                    *held = met;
-                    waiting.push(at);
+    while let Some(mut at) = waiting.pop() {
+        // On through the operations behind, as far as there is news.
+        loop {
+            here.copy_from_slice(&knowledge.kinds[at * registers..(at + 1) * registers]);
+            let mut op = code.ops[at];
+            let tested = operands(&mut op).into_iter().flatten().next().map(|register| here[usize::from(*register)]);
+            follow(op, &mut here, &effects[at]);
+            let special = known_at_jump(op, tested);
+            if let Some(target) = target(&mut op) {
+                let target = *target as usize;
+                let next = special.map(|(on, kind)| std::mem::replace(&mut here[usize::from(on)], kind));
+                if knowledge.reach(target, &here, constants) {
+                    waiting.push(target);
+                }
+                if let (Some((on, _)), Some(kind)) = (special, next) {
+                    here[usize::from(on)] = kind;
                 }
             }
-            Some(unreached) => {
-                *unreached = Some(kinds);
-                waiting.push(at);
+            if !falls_through(op) || !knowledge.reach(at + 1, &here, constants) {
+                break;
             }
-            None => {}
-        };
-        if falls_through(op) {
-            reach(at + 1, next);
-        }
-        if let Some(target) = target(&mut op) {
-            reach(*target as usize, jump);
+            at += 1;
         }
     }
-    known
+    knowledge
 }

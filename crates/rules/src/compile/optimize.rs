@@ -148,10 +148,10 @@ pub(super) fn inverse(test: Test) -> Test {
 /// Uses what is known of values: tests with a known outcome, conversions that change nothing, code that is
 /// never reached.
 fn apply_knowledge(code: &mut Code, env: &mut Environment, methods: &[&'static Method]) {
-    let known = flow::known_before(code, &env.constants, methods);
+    let known = flow::knowledge(code, &env.constants, methods);
     let mut keep = vec![true; code.ops.len()];
     for at in 0..code.ops.len() {
-        let Some(here) = &known[at] else {
+        let Some(here) = known.before(at) else {
             keep[at] = false;
             continue;
         };
