@@ -211,6 +211,30 @@ pub(super) fn target(op: &mut Op) -> Option<&mut u32> {
     }
 }
 
+/// Whether an operation only reads objects, so that it has the same result until something is changed.
+pub(super) fn is_reading(op: Op) -> bool {
+    use Intrinsic as I;
+    match op {
+        Op::MapGet { .. } | Op::MapGetSafe { .. } | Op::MapNumber { .. } | Op::GetField { .. } => true,
+        Op::Intrinsic { which, .. } => matches!(which, I::Size | I::ListGet | I::Length | I::MapContains),
+        _ => false,
+    }
+}
+
+/// Whether an operation may change an object.
+pub(super) fn may_change(op: Op) -> bool {
+    match op {
+        Op::Intrinsic { which, .. } => which == Intrinsic::ListAdd,
+        Op::MapPut { .. }
+        | Op::Native { .. }
+        | Op::Call { .. }
+        | Op::SetField { .. }
+        | Op::ArraySet { .. }
+        | Op::Step { .. } => true,
+        _ => false,
+    }
+}
+
 /// Whether the operation behind this one may come next.
 pub(super) fn falls_through(op: Op) -> bool {
     !matches!(op, Op::Jump { .. } | Op::Return { .. } | Op::ReturnConstant { .. } | Op::Throw { .. })
@@ -287,6 +311,8 @@ pub(super) enum Kind {
     Long,
     Double,
     DoubleOrNull,
+    /// An object that was found to be an instance of a class.
+    Instance(u16),
 }
 
 impl Kind {
@@ -335,6 +361,14 @@ impl Kind {
             Kind::Any | Kind::Null => Kind::Present,
             Kind::DoubleOrNull => Kind::Double,
             other => other,
+        }
+    }
+
+    /// The same, once a test has found an instance of a class.
+    fn instance(self, class: u16) -> Self {
+        match self {
+            Kind::Any | Kind::Null | Kind::Present => Kind::Instance(class),
+            other => other.present(),
         }
     }
 
@@ -435,8 +469,11 @@ fn follow(op: Op, known: &mut [Kind], effects: &(Registers, Registers)) {
         known[to] = kind;
     }
     match op {
-        Op::NotNull { on } | Op::JumpNull { on, .. } | Op::JumpNotInstance { on, .. } => {
+        Op::NotNull { on } | Op::JumpNull { on, .. } => {
             known[usize::from(on)] = known[usize::from(on)].present();
+        }
+        Op::JumpNotInstance { on, class, .. } => {
+            known[usize::from(on)] = known[usize::from(on)].instance(class);
         }
         Op::JumpNotNull { on, .. } => known[usize::from(on)] = Kind::Null,
         _ => {}
@@ -447,7 +484,8 @@ fn follow(op: Op, known: &mut [Kind], effects: &(Registers, Registers)) {
 fn known_at_jump(op: Op, before: Option<Kind>) -> Option<(Register, Kind)> {
     match op {
         Op::JumpNull { on, .. } => Some((on, Kind::Null)),
-        Op::JumpNotNull { on, .. } | Op::JumpInstance { on, .. } => Some((on, before?.present())),
+        Op::JumpNotNull { on, .. } => Some((on, before?.present())),
+        Op::JumpInstance { on, class, .. } => Some((on, before?.instance(class))),
         Op::JumpNotInstance { on, .. } => Some((on, before?)),
         _ => None,
     }

@@ -177,6 +177,7 @@ fn apply_knowledge(code: &mut Code, env: &mut Environment, methods: &[&'static M
                 }
             }
             Op::NotNull { on } => keep[at] = !of(on).is_present(constants),
+            Op::Cast { on, class } => keep[at] = of(on) != Kind::Instance(class),
             Op::Convert { to, from, target } => match of(from) {
                 Kind::Constant(index) => {
                     let converted = convert(constants[usize::from(index)], target);
@@ -253,30 +254,66 @@ fn known_turn(ops: &[Op], target: u32, known: &[Kind], constants: &[Value]) -> O
     (further > target).then_some(further)
 }
 
-/// Lets operations read the register that a value was copied from, within stretches without entry.
+/// Within stretches without entry: lets operations read the register that a value was copied from, and copies
+/// what was read before instead of reading it again.
 fn forward_copies(code: &mut Code, methods: &[&'static Method]) {
     let entries = incoming(&code.ops, &code.handlers);
     let mut copies: Vec<(Register, Register)> = Vec::new();
+    let mut readings: Vec<(Op, Register)> = Vec::new();
     for (at, op) in code.ops.iter_mut().enumerate() {
         if entries[at] > 0 {
             copies.clear();
+            readings.clear();
         }
         for operand in operands(op).into_iter().flatten() {
             if let Some((_, from)) = copies.iter().find(|(to, _)| to == operand) {
                 *operand = *from;
             }
         }
+        let reading = flow::is_reading(*op).then(|| anonymous(*op));
+        if let (Some(reading), Some(to)) = (reading, result(op).copied()) {
+            if let Some((_, from)) = readings.iter().find(|(known, _)| *known == reading) {
+                *op = Op::Move { to, from: *from };
+            }
+        }
         let (_, writes) = flow::effects(*op, methods);
         copies.retain(|(to, from)| !writes.contains(*to) && !writes.contains(*from));
-        if let Op::Move { to, from } = *op {
-            if to != from {
-                copies.push((to, from));
+        if flow::may_change(*op) {
+            readings.clear();
+        }
+        readings.retain(|(reading, held)| {
+            let (reads, _) = flow::effects(*reading, methods);
+            !writes.contains(*held) && !writes.meets(&reads)
+        });
+        match (*op, reading) {
+            (Op::Move { to, from }, _) if to != from => copies.push((to, from)),
+            (Op::Move { .. }, _) | (_, None) => {}
+            (made, Some(reading)) => {
+                let (reads, writes) = flow::effects(made, methods);
+                if let Some(to) = result(op).filter(|_| !writes.meets(&reads)) {
+                    readings.push((reading, *to));
+                }
             }
         }
         if !falls_through(*op) {
             copies.clear();
+            readings.clear();
         }
     }
+}
+
+/// An operation without its result, and without what does not matter to it.
+fn anonymous(op: Op) -> Op {
+    let mut op = op;
+    if let Some(to) = result(&mut op) {
+        *to = 0;
+    }
+    match &mut op {
+        Op::MapGet { hint, .. } | Op::MapGetSafe { hint, .. } | Op::MapNumber { hint, .. } => *hint = 0,
+        Op::Intrinsic { which: Intrinsic::Size | Intrinsic::Length, first, second, .. } => *second = *first,
+        _ => {}
+    }
+    op
 }
 
 /// Joins an operation with the next where one does the work of both and the value between is not needed again.
