@@ -4,6 +4,7 @@
 //! all others Double. Of a repeated key the last value counts, in the first one's place.
 
 use crate::heap::{Heap, ListKind, Order, Other, Succession, Text, Value};
+use crate::text::same_bytes;
 
 /// Nesting beyond this is refused.
 pub(crate) const MAXIMUM_DEPTH: usize = 128;
@@ -18,19 +19,18 @@ pub struct JsonError {
     pub message: &'static str,
 }
 
-type Read<T> = Result<T, JsonError>;
+/// Nothing where the reader has failed.
+type Read<T> = Option<T>;
 
 /// Reads one value; only white space may follow it.
-pub(crate) fn read(heap: &mut Heap, text: &[u8]) -> Read<Value> {
+pub(crate) fn read(heap: &mut Heap, text: &[u8]) -> Result<Value, JsonError> {
     let base = heap.hold(text);
-    let mut reader = Reader { heap, text, base, at: 0 };
-    reader.skip();
-    let value = reader.value(0, None)?;
-    reader.skip();
-    if reader.at < text.len() {
-        return reader.fail("unexpected text after the value");
+    let failure = JsonError { offset: 0, message: "" };
+    let mut reader = Reader { heap, text, base, at: 0, failure };
+    match reader.whole() {
+        Some(value) => Ok(value),
+        None => Err(reader.failure),
     }
-    Ok(value)
 }
 
 struct Reader<'a> {
@@ -39,11 +39,25 @@ struct Reader<'a> {
     /// Where the heap holds a copy of the text: strings without escapes are parts of it.
     base: usize,
     at: usize,
+    /// Why the reader has failed: apart from what it reads, which so fits into registers.
+    failure: JsonError,
 }
 
 impl Reader<'_> {
-    fn fail<T>(&self, message: &'static str) -> Read<T> {
-        Err(JsonError { offset: self.at.min(self.text.len()), message })
+    #[cold]
+    fn fail<T>(&mut self, message: &'static str) -> Read<T> {
+        self.failure = JsonError { offset: self.at.min(self.text.len()), message };
+        None
+    }
+
+    fn whole(&mut self) -> Read<Value> {
+        self.skip();
+        let value = self.value(0, None)?;
+        self.skip();
+        if self.at < self.text.len() {
+            return self.fail("unexpected text after the value");
+        }
+        Some(value)
     }
 
     #[inline]
@@ -59,14 +73,19 @@ impl Reader<'_> {
     }
 
     /// Reads a value; `under` is the key that it stands under, be it within arrays.
+    #[inline(always)]
     fn value(&mut self, depth: usize, under: Option<Text>) -> Read<Value> {
         match self.peek() {
-            b'"' => {
-                let text = self.string(false)?;
-                Ok(Value::String(text))
-            }
+            b'"' => self.string(false).map(Value::String),
             b'{' => self.object(depth, under),
             b'[' => self.array(depth, under),
+            _ => self.scalar(),
+        }
+    }
+
+    #[inline(never)]
+    fn scalar(&mut self) -> Read<Value> {
+        match self.peek() {
             b't' => self.word(b"true", Value::Boolean(true)),
             b'f' => self.word(b"false", Value::Boolean(false)),
             b'n' => self.word(b"null", Value::Null),
@@ -79,11 +98,12 @@ impl Reader<'_> {
     fn word(&mut self, word: &[u8], value: Value) -> Read<Value> {
         if self.text[self.at..].starts_with(word) {
             self.at += word.len();
-            return Ok(value);
+            return Some(value);
         }
         self.fail("expected a value")
     }
 
+    #[inline(never)]
     fn object(&mut self, depth: usize, under: Option<Text>) -> Read<Value> {
         if depth >= MAXIMUM_DEPTH {
             return self.fail("nested too deep");
@@ -93,7 +113,7 @@ impl Reader<'_> {
         self.skip();
         if self.peek() == b'}' {
             self.at += 1;
-            return Ok(Value::Map(map));
+            return Some(Value::Map(map));
         }
         let mut place = Succession::first(under);
         loop {
@@ -118,13 +138,14 @@ impl Reader<'_> {
                 }
                 b'}' => {
                     self.at += 1;
-                    return Ok(Value::Map(map));
+                    return Some(Value::Map(map));
                 }
                 _ => return self.fail("expected `,` or `}`"),
             }
         }
     }
 
+    #[inline(never)]
     fn array(&mut self, depth: usize, under: Option<Text>) -> Read<Value> {
         if depth >= MAXIMUM_DEPTH {
             return self.fail("nested too deep");
@@ -134,7 +155,7 @@ impl Reader<'_> {
         self.skip();
         if self.peek() == b']' {
             self.at += 1;
-            return Ok(Value::List(list));
+            return Some(Value::List(list));
         }
         loop {
             let value = self.value(depth + 1, under)?;
@@ -147,7 +168,7 @@ impl Reader<'_> {
                 }
                 b']' => {
                     self.at += 1;
-                    return Ok(Value::List(list));
+                    return Some(Value::List(list));
                 }
                 _ => return self.fail("expected `,` or `]`"),
             }
@@ -160,9 +181,9 @@ impl Reader<'_> {
         let start = self.at + 1;
         if let Some(expected) = self.heap.expected_key(place) {
             let end = start + expected.bytes_len();
-            if self.text.get(end) == Some(&b'"') && self.text[start..end] == *self.heap.bytes(expected) {
+            if self.text.get(end) == Some(&b'"') && same_bytes(&self.text[start..end], self.heap.bytes(expected)) {
                 self.at = end + 1;
-                return Ok(expected);
+                return Some(expected);
             }
         }
         let key = self.string(true)?;
@@ -170,7 +191,7 @@ impl Reader<'_> {
         if self.at == start + key.bytes_len() + 1 {
             self.heap.expect_key(place, key);
         }
-        Ok(key)
+        Some(key)
     }
 
     /// A string; a key is looked up among the program's own texts.
@@ -180,7 +201,7 @@ impl Reader<'_> {
             let end = plain_end(self.text, start);
             if self.text.get(end) == Some(&b'"') {
                 self.at = end + 1;
-                return Ok(Text::ascii(self.base + start, end - start));
+                return Some(Text::ascii(self.base + start, end - start));
             }
         }
         self.any_string(start, is_key)
@@ -199,10 +220,10 @@ impl Reader<'_> {
                 self.at = start;
                 return self.fail("a string is not UTF-8");
             }
-            return Ok(if is_key { self.heap.key_text(bytes) } else { Text::new(self.base + start, bytes) });
+            return Some(if is_key { self.heap.key_text(bytes) } else { Text::new(self.base + start, bytes) });
         }
         let text = self.escaped(start)?;
-        Ok(if is_key { self.heap.key_text(&text) } else { self.heap.new_text(&text) })
+        Some(if is_key { self.heap.key_text(&text) } else { self.heap.new_text(&text) })
     }
 
     fn escaped(&mut self, start: usize) -> Read<Vec<u8>> {
@@ -213,7 +234,7 @@ impl Reader<'_> {
             match byte {
                 b'"' => {
                     self.at += 1;
-                    return Ok(out);
+                    return Some(out);
                 }
                 b'\\' => {
                     self.at += 1;
@@ -258,14 +279,14 @@ impl Reader<'_> {
                 };
                 self.at += 4;
                 crate::text::push_unit(out, unit);
-                return Ok(());
+                return Some(());
             }
             _ => {
                 self.at -= 1;
                 return self.fail("illegal escape");
             }
         });
-        Ok(())
+        Some(())
     }
 
     fn number(&mut self) -> Read<Value> {
@@ -306,11 +327,11 @@ impl Reader<'_> {
         // Both numbers are exact, so the quotient is the nearest double, as a full reader finds it.
         if real && !exponent && digits + fraction <= EXACT_DIGITS {
             let double = whole as f64 / POWERS[fraction];
-            return Ok(Value::Double(if negative { -double } else { double }));
+            return Some(Value::Double(if negative { -double } else { double }));
         }
         if !real && digits <= 18 {
             let value = if negative { -(whole as i64) } else { whole as i64 };
-            return Ok(match i32::try_from(value) {
+            return Some(match i32::try_from(value) {
                 Ok(small) => Value::Integer(small),
                 Err(_) => Value::Long(value),
             });
@@ -320,18 +341,18 @@ impl Reader<'_> {
         };
         if real {
             return match text.parse() {
-                Ok(double) => Ok(Value::Double(double)),
+                Ok(double) => Some(Value::Double(double)),
                 Err(_) => self.fail("expected a number"),
             };
         }
         if let Ok(long) = text.parse::<i64>() {
-            return Ok(Value::Long(long));
+            return Some(Value::Long(long));
         }
         if digits > 4_000 {
             return self.fail("the number has too many digits");
         }
         match text.parse() {
-            Ok(integer) => Ok(self.heap.new_other(Other::BigInteger(integer))),
+            Ok(integer) => Some(self.heap.new_other(Other::BigInteger(integer))),
             Err(_) => self.fail("expected a number"),
         }
     }

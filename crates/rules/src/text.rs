@@ -3,6 +3,24 @@
 //! Rule files count in UTF-16 units, cases arrive as UTF-8, and nearly all text is ASCII, where both
 //! agree. Surrogate pairs are always joined, so equal strings are equal bytes.
 
+/// Whether two texts of one length are equal: most are too short for a call to be worth it.
+#[inline(always)]
+pub(crate) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
+    // The last bytes overlap those before them where the length is no multiple.
+    if let (Some(left_end), Some(right_end)) = (left.last_chunk::<8>(), right.last_chunk::<8>()) {
+        let (left, right) = (left.as_chunks::<8>().0, right.as_chunks::<8>().0);
+        return left.iter().zip(right).all(|(a, b)| word(a) == word(b)) && word(left_end) == word(right_end);
+    }
+    if let (Some(left_end), Some(right_end)) = (left.last_chunk::<4>(), right.last_chunk::<4>()) {
+        return left.first_chunk::<4>() == right.first_chunk::<4>() && left_end == right_end;
+    }
+    left.iter().zip(right).all(|(a, b)| a == b)
+}
+
+fn word(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes)
+}
+
 /// Appends one UTF-16 unit, joining it with a high surrogate that ends `text`.
 pub(crate) fn push_unit(text: &mut Vec<u8>, unit: u16) {
     if (0xdc00..0xe000).contains(&unit) {

@@ -6,6 +6,10 @@ use super::{Heap, Text};
 pub(super) const LEARNED_BYTES: usize = 16 << 10;
 const LEARNED_KEY: usize = 64;
 
+/// Places that are remembered: many times those of one kind of case.
+const SLOTS: usize = 512;
+const SLOT_SHIFT: u32 = u32::BITS - SLOTS.ilog2();
+
 /// Where a key stands: first in the object under another key, or after another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Succession(u32);
@@ -22,20 +26,21 @@ impl Succession {
     }
 
     fn slot(self) -> usize {
-        (self.0.wrapping_mul(0x9e37_79b1) >> 25) as usize
+        (self.0.wrapping_mul(0x9e37_79b1) >> SLOT_SHIFT) as usize
     }
 }
 
-/// For some places, the key that was last read there. Places that share a slot displace each other.
+/// For some places, the key that was last read there. Each place has two slots to be in; a third one that wants
+/// them displaces the elder.
 #[derive(Debug)]
 pub(super) struct Expectations {
-    slots: [(Succession, Text); 128],
+    slots: [(Succession, Text); SLOTS],
 }
 
 impl Default for Expectations {
     fn default() -> Self {
         // No key stands after a key at this offset: it is beyond all canonical text.
-        Self { slots: [(Succession(u32::MAX - 1), Text::ascii(0, 0)); 128] }
+        Self { slots: [(Succession(u32::MAX - 1), Text::ascii(0, 0)); SLOTS] }
     }
 }
 
@@ -43,7 +48,12 @@ impl Heap {
     /// The key that was last read in a place; it is canonical.
     #[inline]
     pub(crate) fn expected_key(&self, place: Succession) -> Option<Text> {
-        let (held, key) = self.expectations.slots[place.slot()];
+        let slots = &self.expectations.slots;
+        let (held, key) = slots[place.slot()];
+        if held == place {
+            return Some(key);
+        }
+        let (held, key) = slots[place.slot() ^ 1];
         (held == place).then_some(key)
     }
 
@@ -51,7 +61,12 @@ impl Heap {
     pub(crate) fn expect_key(&mut self, place: Succession, key: Text) {
         let follows = (place.0 >> 1) as usize;
         if self.is_constant(key) && follows < self.canonical_end {
-            self.expectations.slots[place.slot()] = (place, key);
+            let slots = &mut self.expectations.slots;
+            let slot = place.slot();
+            if slots[slot].0 != place {
+                slots[slot ^ 1] = slots[slot];
+            }
+            slots[slot] = (place, key);
         }
     }
 
