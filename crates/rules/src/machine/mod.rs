@@ -101,17 +101,33 @@ impl<'p> Machine<'p> {
 
     /// Runs code of the program on `arguments`.
     pub(crate) fn run(&mut self, code: u32, arguments: &[Value]) -> Outcome<Value> {
-        let program = self.program;
-        let code = &program.codes[code as usize];
+        let depth = self.prepare()?;
+        for (register, argument) in (0..=Register::MAX).zip(arguments) {
+            self.pass(depth, register, *argument);
+        }
+        self.run_prepared(code, depth)
+    }
+
+    /// Makes a frame for code that is run next, and returns its depth.
+    #[inline]
+    pub(crate) fn prepare(&mut self) -> Outcome<usize> {
         if self.calls == 0 {
             self.steps = self.step_limit;
         }
-        let depth = self.reserve()?;
-        let frame = self.stack.frame(depth);
-        for (register, argument) in (0..=Register::MAX).zip(arguments) {
-            frame.set(register, *argument);
-        }
-        self.enter(code, depth)
+        self.reserve()
+    }
+
+    /// Puts an argument into a prepared frame.
+    #[inline]
+    pub(crate) fn pass(&mut self, depth: usize, register: Register, argument: Value) {
+        self.stack.frame(depth).set(register, argument);
+    }
+
+    /// Runs code of the program on a prepared frame.
+    #[inline]
+    pub(crate) fn run_prepared(&mut self, code: u32, depth: usize) -> Outcome<Value> {
+        let program = self.program;
+        self.enter(&program.codes[code as usize], depth)
     }
 
     /// Makes room for the frame of a call and returns its depth.

@@ -214,7 +214,7 @@ fn compare(items: &[Item], a: u32, b: u32) -> std::cmp::Ordering {
 // A binary heap with the greatest element first. Its mechanics decide between equal elements,
 // and so belong to the firing order.
 
-fn sift_up(heap: &mut [u32], mut at: usize, compare: &dyn Fn(u32, u32) -> std::cmp::Ordering) {
+fn sift_up(heap: &mut [u32], mut at: usize, compare: &impl Fn(u32, u32) -> std::cmp::Ordering) {
     let item = heap[at];
     while at > 0 {
         let parent = (at - 1) / 2;
@@ -227,7 +227,7 @@ fn sift_up(heap: &mut [u32], mut at: usize, compare: &dyn Fn(u32, u32) -> std::c
     heap[at] = item;
 }
 
-fn sift_down(heap: &mut [u32], mut at: usize, compare: &dyn Fn(u32, u32) -> std::cmp::Ordering) {
+fn sift_down(heap: &mut [u32], mut at: usize, compare: &impl Fn(u32, u32) -> std::cmp::Ordering) {
     let item = heap[at];
     loop {
         let mut child = at * 2 + 1;
@@ -246,7 +246,7 @@ fn sift_down(heap: &mut [u32], mut at: usize, compare: &dyn Fn(u32, u32) -> std:
     heap[at] = item;
 }
 
-fn remove_at(heap: &mut Vec<u32>, at: usize, compare: &dyn Fn(u32, u32) -> std::cmp::Ordering) {
+fn remove_at(heap: &mut Vec<u32>, at: usize, compare: &impl Fn(u32, u32) -> std::cmp::Ordering) {
     let Some(last) = heap.pop() else { return };
     if at == heap.len() {
         return;

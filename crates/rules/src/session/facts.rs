@@ -39,7 +39,7 @@ pub(super) struct Belief {
     pub(super) supports: Vec<TupleId>,
 }
 
-impl Session<'_> {
+impl<'r> Session<'r> {
     /// Inserts a fact. It is matched at the next [`Session::fire`].
     pub fn insert(&mut self, value: Value) {
         self.start();
@@ -256,9 +256,10 @@ impl Session<'_> {
     }
 
     /// The segments that a left input feeds: its own, or those of its successors if it stands alone.
-    fn left_segments(&self, node: NodeId) -> &[u32] {
-        let segment = &self.network.nodes[node as usize].segment;
-        let data = &self.network.segments[*segment as usize];
+    fn left_segments(&self, node: NodeId) -> &'r [u32] {
+        let network = self.network;
+        let segment = &network.nodes[node as usize].segment;
+        let data = &network.segments[*segment as usize];
         if data.nodes.len() == 1 { &data.children } else { std::slice::from_ref(segment) }
     }
 
@@ -266,11 +267,11 @@ impl Session<'_> {
         let slot = self.network.nodes[node as usize].slot.unwrap_or(u16::MAX);
         self.nodes[node as usize].count += 1;
         let mut first = NONE;
-        for index in 0..self.left_segments(node).len() {
-            let segment = self.left_segments(node)[index];
+        let value = self.facts[fact as usize].value;
+        for segment in self.left_segments(node) {
             let tuple = self.tuples.add();
             let data = &mut self.tuples[tuple];
-            data.value = self.facts[fact as usize].value;
+            data.value = value;
             data.fact = fact;
             data.slot = slot;
             data.cause = cause;
@@ -280,7 +281,7 @@ impl Session<'_> {
                 self.tuples[first].peers.push(tuple);
                 self.tuples[tuple].original = first;
             }
-            self.staged[segment as usize].add_insert(&mut self.tuples, tuple);
+            self.staged[*segment as usize].add_insert(&mut self.tuples, tuple);
         }
         if first != NONE {
             self.facts[fact as usize].lefts.push((node, first));

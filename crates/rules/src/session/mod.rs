@@ -118,7 +118,6 @@ pub struct Session<'r> {
     started: bool,
     trace: Option<Vec<TraceEntry>>,
     current: TupleId,
-    arguments: Vec<Value>,
     firing_limit: usize,
 }
 
@@ -181,7 +180,6 @@ impl<'r> Session<'r> {
             started: false,
             trace: None,
             current: NONE,
-            arguments: Vec::new(),
             firing_limit: DEFAULT_FIRINGS,
         }
     }
@@ -255,15 +253,18 @@ impl<'r> Session<'r> {
 
     /// The slots' values, with `this` in front where there is one and an extra value for its slot.
     fn call(&mut self, call: &Call, tuple: TupleId, this: Option<Value>) -> Outcome<Value> {
-        let mut arguments = std::mem::take(&mut self.arguments);
-        arguments.clear();
-        arguments.extend(this);
-        for slot in &call.slots {
-            arguments.push(self.slot(tuple, *slot).0);
+        let depth = self.machine.prepare()?;
+        let mut register = 0;
+        if let Some(this) = this {
+            self.machine.pass(depth, register, this);
+            register += 1;
         }
-        let result = self.machine.run(call.code, &arguments);
-        self.arguments = arguments;
-        result
+        for slot in &call.slots {
+            let value = self.slot(tuple, *slot).0;
+            self.machine.pass(depth, register, value);
+            register += 1;
+        }
+        self.machine.run_prepared(call.code, depth)
     }
 
     fn holds(&mut self, call: Option<&Call>, tuple: TupleId, this: Option<Value>) -> Outcome<bool> {
