@@ -255,11 +255,7 @@ fn work<'s>(
     }
 }
 
-fn write_in_order(
-    answered: &Receiver<Chunk>,
-    free: &Sender<Chunk>,
-    output: &mut impl Write,
-) -> io::Result<Summary> {
+fn write_in_order(answered: &Receiver<Chunk>, free: &Sender<Chunk>, output: &mut impl Write) -> io::Result<Summary> {
     let mut summary = Summary::default();
     let mut early = BTreeMap::new();
     let mut next = 0;

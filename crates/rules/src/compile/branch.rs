@@ -1,8 +1,8 @@
 //! Tests compiled to jumps: no boolean is made where only the flow of control matters.
 
 use super::emitter::{Emitter, Label, Purpose};
-use super::optimize::inverse;
 use super::operators::promote;
+use super::optimize::inverse;
 use super::{Compiled, is_dynamic};
 use crate::program::{Op, Register, Relate, Test};
 use crate::source::{Diagnostic, Span};

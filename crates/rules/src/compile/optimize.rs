@@ -150,9 +150,9 @@ pub(super) fn inverse(test: Test) -> Test {
 fn apply_knowledge(code: &mut Code, env: &mut Environment, methods: &[&'static Method]) {
     let known = flow::knowledge(code, &env.constants, methods);
     let mut keep = vec![true; code.ops.len()];
-    for at in 0..code.ops.len() {
+    for (at, keep) in keep.iter_mut().enumerate() {
         let Some(here) = known.before(at) else {
-            keep[at] = false;
+            *keep = false;
             continue;
         };
         let of = |register: Register| here[usize::from(register)];
@@ -163,12 +163,12 @@ fn apply_knowledge(code: &mut Code, env: &mut Environment, methods: &[&'static M
                 let when_null = matches!(op, Op::JumpNull { .. });
                 if of(on).is_null(constants) || of(on).is_present(constants) {
                     let jumps = of(on).is_null(constants) == when_null;
-                    decide(&mut code.ops[at], &mut keep[at], jumps, target);
+                    decide(&mut code.ops[at], keep, jumps, target);
                 }
             }
             Op::JumpIf { on, target } | Op::JumpUnless { on, target } => {
                 if let Some(held) = boolean(of(on), constants) {
-                    decide(&mut code.ops[at], &mut keep[at], held == matches!(op, Op::JumpIf { .. }), target);
+                    decide(&mut code.ops[at], keep, held == matches!(op, Op::JumpIf { .. }), target);
                 }
             }
             Op::Jump { target } => {
@@ -176,8 +176,8 @@ fn apply_knowledge(code: &mut Code, env: &mut Environment, methods: &[&'static M
                     code.ops[at] = Op::Jump { target: further };
                 }
             }
-            Op::NotNull { on } => keep[at] = !of(on).is_present(constants),
-            Op::Cast { on, class } => keep[at] = of(on) != Kind::Instance(class),
+            Op::NotNull { on } => *keep = !of(on).is_present(constants),
+            Op::Cast { on, class } => *keep = of(on) != Kind::Instance(class),
             Op::Convert { to, from, target } => match of(from) {
                 Kind::Constant(index) => {
                     let converted = convert(constants[usize::from(index)], target);
@@ -192,7 +192,7 @@ fn apply_knowledge(code: &mut Code, env: &mut Environment, methods: &[&'static M
                 if let Kind::Constant(index) = of(from) {
                     code.ops[at] = Op::Constant { to, index };
                 }
-                keep[at] = to != from;
+                *keep = to != from;
             }
             Op::Return { from } => {
                 if let Kind::Constant(index) = of(from) {
@@ -324,7 +324,8 @@ fn join_neighbours(code: &mut Code, methods: &[&'static Method]) {
         let [first, second, ..] = rest else { return None };
         let behind = at as usize + 1;
         // Both must stand under the same handlers.
-        let apart = handlers.iter().any(|(start, end)| (*start..*end).contains(&at) != (*start..*end).contains(&(at + 1)));
+        let apart =
+            handlers.iter().any(|(start, end)| (*start..*end).contains(&at) != (*start..*end).contains(&(at + 1)));
         if incoming[behind] > 0 || apart {
             return None;
         }

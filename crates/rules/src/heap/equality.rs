@@ -13,8 +13,7 @@ impl Heap {
     /// Whether two strings have the same text.
     #[inline]
     pub(crate) fn equal_texts(&self, left: super::Text, right: super::Text) -> bool {
-        left == right
-            || left.length() == right.length() && crate::text::same_bytes(self.bytes(left), self.bytes(right))
+        left == right || left.length() == right.length() && crate::text::same_bytes(self.bytes(left), self.bytes(right))
     }
 
     /// `Objects.equals(left, right)`.

@@ -123,12 +123,9 @@ impl Value {
             Value::Short(v) => (v as u16).into(),
             Value::Integer(v) => (v as u32).into(),
             Value::Float(v) => v.to_bits().into(),
-            Value::List(v)
-            | Value::Array(v)
-            | Value::Map(v)
-            | Value::Set(v)
-            | Value::Instance(v)
-            | Value::Other(v) => v.into(),
+            Value::List(v) | Value::Array(v) | Value::Map(v) | Value::Set(v) | Value::Instance(v) | Value::Other(v) => {
+                v.into()
+            }
             Value::Long(v) => v as u64,
             Value::Double(v) => v.to_bits(),
             Value::String(v) => v.0,

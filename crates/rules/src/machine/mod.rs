@@ -374,9 +374,7 @@ impl<'p> Machine<'p> {
         macro_rules! equal_constant {
             ($on:expr, $constant:expr) => {
                 match program.constants[usize::from($constant)] {
-                    Value::String(right) => {
-                        frame.string($on).is_some_and(|left| self.heap.equal_texts(left, right))
-                    }
+                    Value::String(right) => frame.string($on).is_some_and(|left| self.heap.equal_texts(left, right)),
                     Value::Boolean(right) => frame.boolean($on) == Some(right),
                     _ => false,
                 }
@@ -498,13 +496,11 @@ impl<'p> Machine<'p> {
                 Op::MapGetSafe { to, map, key, hint } => {
                     set!(to, map_key_or_null!(map, key, hint));
                 }
-                Op::MapText { to, map, key, hint } => {
-                    match map_key_or_null!(map, key, hint) {
-                        Value::String(text) => set!(to, Value::String(text)),
-                        Value::Null => set!(to, Value::Null),
-                        other => set!(to, self.heap.build(|writer| writer.push_value(other))),
-                    }
-                }
+                Op::MapText { to, map, key, hint } => match map_key_or_null!(map, key, hint) {
+                    Value::String(text) => set!(to, Value::String(text)),
+                    Value::Null => set!(to, Value::Null),
+                    other => set!(to, self.heap.build(|writer| writer.push_value(other))),
+                },
                 Op::MapNumber { to, map, key, hint } => {
                     let value = map_key_or_null!(map, key, hint);
                     set_number!(to, value);

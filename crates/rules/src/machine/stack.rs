@@ -9,7 +9,7 @@ const REGISTERS: usize = Register::MAX as usize + 1;
 /// The frames of running code, by depth of calls.
 #[derive(Debug, Default)]
 pub(super) struct Stack {
-    frames: Vec<Box<Frame>>,
+    frames: Vec<Frame>,
 }
 
 impl Stack {
@@ -17,7 +17,7 @@ impl Stack {
     #[inline]
     pub(super) fn reserve(&mut self, depth: usize) {
         while self.frames.len() <= depth {
-            self.frames.push(Box::default());
+            self.frames.push(Frame::default());
         }
     }
 

@@ -133,6 +133,12 @@ impl Agenda {
         self.enqueue(item);
     }
 
+    /// Whether [`Agenda::queue`] would change nothing.
+    pub(super) fn is_waiting(&self, item: u32) -> bool {
+        let data = &self.items[item as usize];
+        data.queued && data.dirty && !data.eager
+    }
+
     pub(super) fn enqueue(&mut self, item: u32) {
         let data = &mut self.items[item as usize];
         if data.queued {

@@ -475,7 +475,7 @@ impl<'r> Session<'r> {
         let data = &network.paths[path as usize];
         match data.terminal {
             Some(terminal) => {
-                if always || self.is_linked(path) {
+                if !self.agenda.is_waiting(terminal) && (always || self.is_linked(path)) {
                     self.agenda.queue(terminal);
                 }
             }
