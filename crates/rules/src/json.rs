@@ -496,3 +496,72 @@ pub(crate) fn write_string(text: &[u8], out: &mut Vec<u8>) {
     }
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::heap::Constants;
+
+    fn heap() -> Heap {
+        Heap::new(Arc::new(Constants::default()), Arc::new(Vec::new()))
+    }
+
+    /// What is written after reading a text, case after case on one heap.
+    fn round_trips(texts: &[&str]) {
+        let mut heap = heap();
+        for text in texts {
+            heap.reset();
+            let value = read(&mut heap, text.as_bytes()).expect("the text is JSON");
+            let mut out = Vec::new();
+            write(&heap, value, &mut out);
+            assert_eq!(String::from_utf8(out).expect("UTF-8"), *text);
+        }
+    }
+
+    #[test]
+    fn keys_are_recognised_by_their_text_alone() {
+        round_trips(&[
+            r#"{"first":{"inner":1},"second":[{"inner":2},{"inner":3,"more":4}]}"#,
+            r#"{"first":{"inner":1},"second":[{"inner":2},{"inner":3,"more":4}]}"#,
+            r#"{"firs":{"inne":1},"second1":[{"inner":2},{"more":3,"inner":4}],"":{"":0}}"#,
+            r#"{"first\\":1,"first":2}"#,
+            r#"{"first\\":2}"#,
+            r#"{"first":2,"first\"":{"inner":3}}"#,
+            r#"{"größe":1,"first":2}"#,
+            r#"{"größe":1,"first":"ü"}"#,
+        ]);
+    }
+
+    #[test]
+    fn plain_text_ends_at_the_first_byte_that_is_not() {
+        for length in 0..40 {
+            for stop in [b'"', b'\\', 0, 0x1f, 0x80, 0xff] {
+                let mut text = vec![b'~'; length];
+                text.push(stop);
+                text.extend_from_slice(b"\"\\ and on");
+                assert_eq!(plain_end(&text, 0), length, "{stop:#x}");
+            }
+            assert_eq!(plain_end(&vec![b' '; length], 0), length);
+        }
+    }
+
+    #[test]
+    fn decimals_are_the_nearest_doubles() {
+        let mut heap = heap();
+        let mut seed = 1u64;
+        for _ in 0..20_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let whole = seed >> 33 >> (seed % 31);
+            let fraction = seed % 10u64.pow((seed >> 40) as u32 % 12);
+            for text in
+                [format!("{whole}.{fraction}"), format!("-{whole}.00{fraction}"), format!("{whole}.{fraction}e-3")]
+            {
+                let read = read(&mut heap, text.as_bytes()).ok().and_then(Value::as_double);
+                assert_eq!(read.map(f64::to_bits), text.parse().ok().map(f64::to_bits), "{text}");
+            }
+            heap.reset();
+        }
+    }
+}

@@ -200,3 +200,21 @@ fn push_real(out: &mut Vec<u8>, value: f64, write: impl FnOnce(&mut String)) {
     out.push(b'E');
     out.extend(exponent.to_string().bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::same_bytes;
+
+    #[test]
+    fn texts_that_differ_in_one_place_are_not_the_same() {
+        for length in 0..40 {
+            let text: Vec<u8> = (0..length).collect();
+            assert!(same_bytes(&text, &text.clone()));
+            for at in 0..text.len() {
+                let mut other = text.clone();
+                other[at] ^= 1;
+                assert!(!same_bytes(&text, &other), "{length} {at}");
+            }
+        }
+    }
+}

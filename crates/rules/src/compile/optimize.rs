@@ -14,6 +14,9 @@ use crate::types::class;
 /// Rounds of improvement; few code units need more than three.
 const ROUNDS: usize = 8;
 
+/// Larger code units keep what the shapes leave: what is known of their registers would take much memory.
+const LARGEST: usize = 1 << 14;
+
 /// Rewrites a code unit in place.
 pub(super) fn optimize(code: &mut Code, env: &mut Environment) {
     let methods = env.library.methods();
@@ -21,6 +24,9 @@ pub(super) fn optimize(code: &mut Code, env: &mut Environment) {
     remove_empty_jumps(code);
     let is_null = |index: u16| matches!(env.constants.get(usize::from(index)), Some(Value::Null));
     rewrite(code, |rest, at, incoming| shape(rest, at, incoming, &is_null).map(|(op, taken)| (Some(op), taken)));
+    if code.ops.len() > LARGEST {
+        return thread_jumps(&mut code.ops);
+    }
     for _ in 0..ROUNDS {
         let before = code.ops.clone();
         apply_knowledge(code, env, &methods);
