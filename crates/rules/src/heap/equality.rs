@@ -11,9 +11,14 @@ const MAXIMUM_DEPTH: u32 = 256;
 
 impl Heap {
     /// Whether two strings have the same text.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn equal_texts(&self, left: super::Text, right: super::Text) -> bool {
-        left == right || left.length() == right.length() && crate::text::same_bytes(self.bytes(left), self.bytes(right))
+        left == right || left.length() == right.length() && self.same_text(left, right)
+    }
+
+    #[inline(never)]
+    fn same_text(&self, left: super::Text, right: super::Text) -> bool {
+        crate::text::same_bytes(self.bytes(left), self.bytes(right))
     }
 
     /// `Objects.equals(left, right)`.

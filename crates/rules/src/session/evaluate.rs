@@ -20,39 +20,50 @@ impl Session<'_> {
     }
 
     /// Runs a path from a node of one of its segments to its end.
-    fn run_path(&mut self, path: u32, mut segment_at: usize, mut node_at: usize) -> Outcome<()> {
+    fn run_path(&mut self, path: u32, segment: usize, node: usize) -> Outcome<()> {
+        // Paths run within paths, so each takes sets of its own, which keep their memory.
+        let (mut sets, out) = (self.fresh_sets(), self.fresh_sets());
+        let mut out = Results { sets: out, pending: None };
+        let result = self.run_segments(path, segment, node, &mut sets, &mut out);
+        self.recycle(sets);
+        self.recycle(out.sets);
+        result
+    }
+
+    /// The same; `sets` and `out` are empty, and what they hold in the end is of no use.
+    fn run_segments(
+        &mut self,
+        path: u32,
+        first_segment: usize,
+        first_node: usize,
+        sets: &mut Sets,
+        out: &mut Results,
+    ) -> Outcome<()> {
         let network = self.network;
-        let segments = &network.paths[path as usize].segments;
-        while let Some(segment) = segments.get(segment_at) {
+        let mut skipped = first_node;
+        for segment in network.paths[path as usize].segments.iter().skip(first_segment) {
             let data = &network.segments[*segment as usize];
-            let fresh = self.fresh_sets();
-            let mut sets = std::mem::replace(&mut self.staged[*segment as usize], fresh);
+            std::mem::swap(sets, &mut self.staged[*segment as usize]);
             for (index, node) in data.nodes.iter().enumerate() {
-                if index < node_at {
+                if index < skipped {
                     continue;
                 }
                 let tip = index + 1 == data.nodes.len();
                 match &network.nodes[*node as usize].kind {
-                    NodeKind::Terminal { terminal } => {
-                        self.terminate(*terminal, &sets)?;
-                        self.recycle(sets);
-                        return Ok(());
-                    }
+                    NodeKind::Terminal { terminal } => return self.terminate(*terminal, sets),
                     NodeKind::RightInput { target } => {
                         self.hand_over(*target, sets);
                         return Ok(());
                     }
                     _ => {}
                 }
-                let pending = tip.then(|| data.children.first().copied()).flatten();
-                sets = self.run_node(*node, sets, pending)?;
+                out.pending = tip.then(|| data.children.first().copied()).flatten();
+                self.run_node(*node, sets, out)?;
                 if tip {
-                    self.hand_down(&data.children, sets);
-                    sets = Sets::default();
+                    self.hand_down(&data.children, std::mem::take(sets));
                 }
             }
-            segment_at += 1;
-            node_at = 0;
+            skipped = 0;
         }
         Ok(())
     }
@@ -120,7 +131,7 @@ impl Session<'_> {
     }
 
     /// The end of a subnetwork: its results wait on the right of the node it feeds.
-    fn hand_over(&mut self, target: NodeId, sets: Sets) {
+    fn hand_over(&mut self, target: NodeId, sets: &Sets) {
         let staged = &mut self.nodes[target as usize].staged_right;
         for tuple in sets.insert.iter().rev() {
             self.tuples[*tuple].staged = Staged::No;
@@ -137,8 +148,9 @@ impl Session<'_> {
         }
     }
 
-    /// Evaluates a node on what came from the left and waits on the right.
-    fn run_node(&mut self, node: NodeId, left: Sets, pending: Option<u32>) -> Outcome<Sets> {
+    /// Evaluates a node on what came from the left and waits on the right: `sets` holds what came, and then what
+    /// it makes of it; `out` is empty before and after.
+    fn run_node(&mut self, node: NodeId, sets: &mut Sets, out: &mut Results) -> Outcome<()> {
         let network = self.network;
         let kind = &network.nodes[node as usize].kind;
         if let NodeKind::Not { right: Right::Subnetwork, .. } | NodeKind::Exists { right: Right::Subnetwork, .. } = kind
@@ -151,36 +163,38 @@ impl Session<'_> {
             }
         }
         let memory = &mut self.nodes[node as usize];
-        if left.is_empty() && memory.staged_right.is_empty() && !memory.changed {
-            // Nothing in, nothing out: the same sets serve.
-            return Ok(left);
+        if sets.is_empty() && memory.staged_right.is_empty() && !memory.changed {
+            return Ok(());
         }
-        let mut out = Results { sets: self.fresh_sets(), pending };
         if let NodeKind::Eval { test } = kind {
-            self.eval(test, &left, &mut out)?;
-            self.recycle(left);
-            return Ok(out.sets);
+            self.eval(test, sets, out)?;
+            std::mem::swap(sets, &mut out.sets);
+            out.sets.clear();
+            return Ok(());
         }
-        let right = std::mem::take(&mut self.nodes[node as usize].staged_right);
+        let right = std::mem::take(&mut memory.staged_right);
+        let left = std::mem::take(sets);
         match kind {
             NodeKind::Left | NodeKind::Eval { .. } | NodeKind::Terminal { .. } | NodeKind::RightInput { .. } => {
-                return Ok(left);
+                *sets = left;
+                return Ok(());
             }
-            NodeKind::Join { test } => self.join(node, test.as_ref(), left, right, &mut out)?,
+            NodeKind::Join { test } => self.join(node, test.as_ref(), left, right, out)?,
             NodeKind::Not { test, right: Right::Facts } => {
-                self.existential(node, test.as_ref(), true, left, right, &mut out)?;
+                self.existential(node, test.as_ref(), true, left, right, out)?;
             }
             NodeKind::Exists { test, right: Right::Facts } => {
-                self.existential(node, test.as_ref(), false, left, right, &mut out)?;
+                self.existential(node, test.as_ref(), false, left, right, out)?;
             }
-            NodeKind::Not { .. } => self.existential_group(node, true, left, right, &mut out),
-            NodeKind::Exists { .. } => self.existential_group(node, false, left, right, &mut out),
-            NodeKind::Accumulate(accumulate) => self.accumulate(node, accumulate, left, right, &mut out)?,
-            NodeKind::From(from) => self.from(node, from, left, &mut out)?,
-            NodeKind::Branch(arms) => self.branch(arms, left, &mut out)?,
-            NodeKind::Query(query) => self.query(node, query, left, &mut out)?,
+            NodeKind::Not { .. } => self.existential_group(node, true, left, right, out),
+            NodeKind::Exists { .. } => self.existential_group(node, false, left, right, out),
+            NodeKind::Accumulate(accumulate) => self.accumulate(node, accumulate, left, right, out)?,
+            NodeKind::From(from) => self.from(node, from, left, out)?,
+            NodeKind::Branch(arms) => self.branch(arms, left, out)?,
+            NodeKind::Query(query) => self.query(node, query, left, out)?,
         }
-        Ok(out.sets)
+        *sets = std::mem::take(&mut out.sets);
+        Ok(())
     }
 
     /// Empty sets, from those that were used before if there are any.
