@@ -263,6 +263,13 @@ pub(super) fn live_after(code: &Code, methods: &[&'static Method]) -> Vec<Regist
     let effects: Vec<_> = code.ops.iter().map(|op| effects(*op, methods)).collect();
     let mut before = vec![Registers::default(); count + 1];
     let mut after = vec![Registers::default(); count];
+    // Without loops and handlers, one sweep from the end sees everything.
+    let straight = code.handlers.is_empty()
+        && code
+            .ops
+            .iter()
+            .enumerate()
+            .all(|(at, op)| target(&mut op.clone()).is_none_or(|target| *target as usize > at));
     loop {
         let mut changed = false;
         for at in (0..count).rev() {
@@ -291,7 +298,7 @@ pub(super) fn live_after(code: &Code, methods: &[&'static Method]) -> Vec<Regist
             changed |= live != before[at];
             before[at] = live;
         }
-        if !changed {
+        if !changed || straight {
             return after;
         }
     }

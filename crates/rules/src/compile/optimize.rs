@@ -4,15 +4,15 @@
 //! copies, tests whose outcome is known, and shapes of several operations for which there is a single one.
 
 use super::Environment;
-use super::flow::{self, Kind, falls_through, incoming, operands, result, target};
+use super::flow::{self, Kind, Registers, falls_through, incoming, operands, result, target};
 use crate::heap::Value;
 use crate::library::Method;
 use crate::machine::convert;
 use crate::program::{Code, Intrinsic, Op, Register, Test};
 use crate::types::class;
 
-/// Rounds of improvement; few code units need more than three.
-const ROUNDS: usize = 8;
+/// Rounds of improvement; what more of them would find is not worth the time.
+const ROUNDS: usize = 3;
 
 /// Larger code units keep what the shapes leave: what is known of their registers would take much memory.
 const LARGEST: usize = 1 << 14;
@@ -265,7 +265,8 @@ fn known_turn(ops: &[Op], target: u32, known: &[Kind], constants: &[Value]) -> O
 fn forward_copies(code: &mut Code, methods: &[&'static Method]) {
     let entries = incoming(&code.ops, &code.handlers);
     let mut copies: Vec<(Register, Register)> = Vec::new();
-    let mut readings: Vec<(Op, Register)> = Vec::new();
+    // Each with the register that holds the result, and those that it depends on.
+    let mut readings: Vec<(Op, Register, Registers)> = Vec::new();
     for (at, op) in code.ops.iter_mut().enumerate() {
         if entries[at] > 0 {
             copies.clear();
@@ -278,26 +279,22 @@ fn forward_copies(code: &mut Code, methods: &[&'static Method]) {
         }
         let reading = flow::is_reading(*op).then(|| anonymous(*op));
         if let (Some(reading), Some(to)) = (reading, result(op).copied()) {
-            if let Some((_, from)) = readings.iter().find(|(known, _)| *known == reading) {
+            if let Some((_, from, _)) = readings.iter().find(|(known, ..)| *known == reading) {
                 *op = Op::Move { to, from: *from };
             }
         }
-        let (_, writes) = flow::effects(*op, methods);
+        let (reads, writes) = flow::effects(*op, methods);
         copies.retain(|(to, from)| !writes.contains(*to) && !writes.contains(*from));
         if flow::may_change(*op) {
             readings.clear();
         }
-        readings.retain(|(reading, held)| {
-            let (reads, _) = flow::effects(*reading, methods);
-            !writes.contains(*held) && !writes.meets(&reads)
-        });
+        readings.retain(|(_, held, reads)| !writes.contains(*held) && !writes.meets(reads));
         match (*op, reading) {
             (Op::Move { to, from }, _) if to != from => copies.push((to, from)),
             (Op::Move { .. }, _) | (_, None) => {}
-            (made, Some(reading)) => {
-                let (reads, writes) = flow::effects(made, methods);
+            (_, Some(reading)) => {
                 if let Some(to) = result(op).filter(|_| !writes.meets(&reads)) {
-                    readings.push((reading, *to));
+                    readings.push((reading, *to, reads));
                 }
             }
         }
