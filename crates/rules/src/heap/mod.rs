@@ -215,7 +215,8 @@ impl Heap {
         }
     }
 
-    fn is_constant(&self, text: Text) -> bool {
+    /// Whether a text outlives the case: it is canonical.
+    pub(crate) fn is_constant(&self, text: Text) -> bool {
         (text.offset() as usize) < self.canonical_end
     }
 

@@ -164,7 +164,8 @@ fn substring(machine: &mut Machine<'_>, text: Value, start: i32, end: Option<i32
     if start == 0 && stop == length {
         return Ok(text);
     }
-    if place.is_ascii() {
+    // What begins within canonical text counts as canonical, which a part of it is not.
+    if place.is_ascii() && !machine.heap.is_constant(place) {
         return Ok(Value::String(Text::slice_ascii(place, start as usize, stop as usize)));
     }
     let part = units(&machine.heap, text)[start as usize..stop as usize].to_vec();
