@@ -160,6 +160,8 @@ impl Emitter<'_> {
     /// The body of a small function in place of a call to it.
     fn inline(&mut self, signature: &Signature, arguments: &[Expression], to: Register, span: Span) -> Compiled<()> {
         let assigned = assigned_names(&signature.body.body);
+        // An argument that is a variable has the value from before the arguments behind it.
+        let changing = arguments.iter().any(super::names::assigns);
         let mut bound = Vec::new();
         for (argument, (name, ty)) in arguments.iter().zip(&signature.parameters) {
             let constant = !assigned.contains(name);
@@ -168,12 +170,14 @@ impl Emitter<'_> {
                 bound.push((name, Local { register: 0, ty: ty.clone(), literal, is_fact: false }));
                 continue;
             }
-            if constant {
+            if constant && !changing {
+                let before = self.checkpoint();
                 let (register, from) = self.operand(argument)?;
                 if from == *ty || from.is_reference() && ty.is_reference() && self.env.is_assignable(&from, ty) {
                     bound.push((name, Local { register, ty: ty.clone(), literal: None, is_fact: false }));
                     continue;
                 }
+                self.take_back(before);
             }
             let register = self.register(span)?;
             self.typed(argument, ty, register)?;

@@ -52,6 +52,14 @@ pub(crate) struct Protected {
     pub(crate) start: u32,
 }
 
+/// How far a code unit had come.
+pub(crate) struct Checkpoint {
+    ops: usize,
+    handlers: usize,
+    mark: usize,
+    known_calls: Vec<(String, Register, Type)>,
+}
+
 /// Where `return` goes in an inlined body.
 pub(crate) struct Inlined {
     pub(crate) result: Register,
@@ -123,6 +131,24 @@ impl<'e> Emitter<'e> {
     pub(crate) fn truncate(&mut self, ops: usize) {
         self.ops.truncate(ops);
         self.positions.truncate(ops);
+    }
+
+    /// How far the code has come, for [`Emitter::take_back`].
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            ops: self.ops.len(),
+            handlers: self.handlers.len(),
+            mark: self.mark(),
+            known_calls: self.known_calls.clone(),
+        }
+    }
+
+    /// Takes back everything that was emitted since.
+    pub(crate) fn take_back(&mut self, to: Checkpoint) {
+        self.truncate(to.ops);
+        self.handlers.truncate(to.handlers);
+        self.release(to.mark);
+        self.known_calls = to.known_calls;
     }
 
     pub(crate) fn pop_position(&mut self) {

@@ -160,6 +160,13 @@ pub(super) fn assigns(expression: &Expression) -> bool {
     found
 }
 
+/// Whether an expression calls something, which may change objects.
+pub(super) fn calls(expression: &Expression) -> bool {
+    let mut found = false;
+    walk_expression(expression, &mut |inner| found |= matches!(inner.kind, E::Call { .. }));
+    found
+}
+
 /// Names that are assigned somewhere in the statements.
 pub(super) fn assigned_names(statements: &[Statement]) -> Vec<String> {
     let mut names = Vec::new();

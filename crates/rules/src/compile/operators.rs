@@ -82,13 +82,9 @@ impl Emitter<'_> {
         if let Some(known) = self.conditional_types.get(&key).filter(|_| is_conditional) {
             return Ok(known.clone());
         }
-        let (ops, handlers, mark) = (self.ops.len(), self.handlers.len(), self.mark());
-        let known = self.known_calls.clone();
+        let before = self.checkpoint();
         let result = self.operand(expression);
-        self.truncate(ops);
-        self.handlers.truncate(handlers);
-        self.release(mark);
-        self.known_calls = known;
+        self.take_back(before);
         let ty = result?.1;
         if is_conditional {
             self.conditional_types.insert(key, ty.clone());
@@ -128,11 +124,16 @@ impl Emitter<'_> {
         parts.push(at);
         parts.reverse();
         let first = self.mark() as Register;
-        for part in &parts {
+        let last_call = parts.iter().rposition(|part| super::names::calls(part)).unwrap_or(0);
+        for (index, part) in parts.iter().enumerate() {
             let register = self.register(part.span)?;
             let ty = self.value(part, register)?;
             if ty == Type::Void {
                 return Err(Diagnostic::new(part.span, "this call returns nothing"));
+            }
+            // A call behind it may change the object, but not the text that it had before.
+            if index < last_call && ty.unboxed().is_none() && !ty.is_class(class::STRING) {
+                self.emit(Op::TextOrNull { to: register, from: register }, part.span);
             }
         }
         self.emit(Op::Concat { to, first, count: parts.len() as u8 }, whole.span);
