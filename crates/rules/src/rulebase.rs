@@ -47,8 +47,19 @@ impl RuleBase {
     /// # Errors
     /// All errors of the file, each with its position.
     pub fn compile(file: &str, source: &str) -> Result<Self, LoadError> {
-        let (tree, errors) = crate::syntax::parse(source);
+        Self::compile_in(Environment::new(), file, source)
+    }
+
+    /// The same without the optimizer.
+    #[cfg(test)]
+    pub(crate) fn compile_plainly(file: &str, source: &str) -> Result<Self, LoadError> {
         let mut env = Environment::new();
+        env.is_plain = true;
+        Self::compile_in(env, file, source)
+    }
+
+    fn compile_in(mut env: Environment, file: &str, source: &str) -> Result<Self, LoadError> {
+        let (tree, errors) = crate::syntax::parse(source);
         env.diagnostics = errors;
         env.package.clone_from(&tree.package);
         import(&mut env, &tree);

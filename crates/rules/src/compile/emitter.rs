@@ -266,7 +266,9 @@ impl<'e> Emitter<'e> {
             registers: self.high as u16,
             parameters: 0,
         };
-        super::optimize::optimize(&mut code, self.env);
+        if !self.env.is_plain {
+            super::optimize::optimize(&mut code, self.env);
+        }
         Ok(code)
     }
 }

@@ -6,6 +6,8 @@
 mod branch;
 mod call;
 mod constraint;
+#[cfg(test)]
+mod differential;
 mod emitter;
 mod expression;
 mod flow;
@@ -63,6 +65,8 @@ pub(crate) struct Environment {
     pub(crate) masks: Vec<Mask>,
     pub(crate) hints: usize,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Leaves code as it was emitted: what the optimizer makes of it must do the same.
+    pub(crate) is_plain: bool,
 }
 
 impl Environment {
@@ -81,6 +85,7 @@ impl Environment {
             masks: Vec::new(),
             hints: 0,
             diagnostics: Vec::new(),
+            is_plain: false,
         }
     }
 
