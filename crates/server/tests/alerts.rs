@@ -89,7 +89,7 @@ fn answers(running: &Running, path: &str, batch: &Value) -> Vec<(String, Value)>
 #[test]
 fn scores_are_the_artifacts_and_explained_in_full() {
     let settings = serving("explained");
-    let artifact = Artifact::load(Path::new(&settings.alerts[0]), "").expect("an artifact");
+    let artifact = Artifact::load(Path::new(&settings.alerts[0]), "alerts/scorer").expect("an artifact");
     let running = Running::start(&settings);
     let request = batch(30);
     let read: desks::alerts::Batch = serde_json::from_value(request.clone()).expect("a batch");
@@ -157,6 +157,8 @@ fn a_batch_that_cannot_be_scored_is_refused_by_field() {
     assert_eq!(refused(&|batch| batch["alerts"][0]["volume_usd"] = json!("much")), expected("alerts[0].volume_usd"));
     assert_eq!(refused(&|batch| batch["features"][4] = json!({"degree_in": 1})), expected("features[4].address"));
     assert_eq!(refused(&|batch| batch["money_flows"] = json!({})), expected("money_flows"));
+    assert_eq!(refused(&|batch| drop(batch.as_object_mut().map(|fields| fields.remove("alerts")))), expected("alerts"));
+    assert_eq!(refused(&|batch| *batch = json!([[["a1", "x"]], [], [], []])), expected(""));
     assert_eq!(running.post("/score/alerts", r#"{"alerts":[],"features":[],"clusters":[]}"#).body, "[]");
 }
 
@@ -170,4 +172,28 @@ fn a_lightgbm_model_alone_serves_the_columns_of_the_features_table() {
     let items = answers(&running, "/score/alerts", &batch(5));
     assert!(items.iter().any(|(_, item)| item["explain_json"].as_str().is_some_and(|text| text.contains("degree_in"))));
     assert_eq!(running.post("/rank/alerts", &batch(5).to_string()).status, 404);
+}
+
+/// A hub that every alert is about must not cost its size once per alert.
+#[test]
+fn a_hub_is_looked_at_once() {
+    let running = Running::start(&serving("hub"));
+    let alerts: Vec<Value> =
+        (0..5000).map(|index| json!({"alert_id": format!("a{index}"), "address": "hub"})).collect();
+    let flows: Vec<Value> = (0..20_000)
+        .map(|index| json!({"from_address": format!("p{index}"), "to_address": "hub", "amount_usd": 1}))
+        .collect();
+    let features: Vec<Value> = (0..5000).map(|index| json!({"address": "hub", "degree_in": index})).collect();
+    let begin = std::time::Instant::now();
+    let batch = json!({"alerts": alerts, "features": features, "money_flows": flows});
+    assert_eq!(answers(&running, "/score/alerts", &batch).len(), 5000);
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn an_artifact_of_another_kind_is_refused() {
+    let mut settings = serving("kind");
+    settings.alerts = vec![format!("ranker={}", settings.alerts[2])];
+    let state = server::State::new(&settings).expect("a state");
+    assert!(state.models()[0].load().is_err_and(|error| error.to_string().contains("alerts/cluster")));
 }

@@ -18,8 +18,24 @@ fn damaged_models_do_not_panic() {
         .map(|name| std::fs::read_to_string(folder.join(format!("{name}.model.txt"))).expect("a model"))
         .collect();
     let mut random = ChaCha8Rng::seed_from_u64(1);
-    let pieces =
-        ["-1", "0", "99999999999", "1e308", "nan", "inf", "=", "\n", " ", "Tree=", "num_cat=1", "", "-2147483648"];
+    let pieces = [
+        "num_tree_per_iteration=1000000000000",
+        "max_feature_idx=-1",
+        "num_leaves=4000000000",
+        "-1",
+        "0",
+        "99999999999",
+        "1e308",
+        "nan",
+        "inf",
+        "=",
+        "\n",
+        " ",
+        "Tree=",
+        "num_cat=1",
+        "",
+        "-2147483648",
+    ];
     let mut ran = 0;
     while Instant::now() < end {
         let text = &texts[random.random_range(0..texts.len())];

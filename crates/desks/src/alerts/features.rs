@@ -520,6 +520,26 @@ mod tests {
     }
 
     #[test]
+    fn repeated_rows_and_less_exact_ones_do_not_show_their_order() {
+        let text = |rows: &str| {
+            format!(
+                r#"{{"alerts":[{{"alert_id":"a","address":"x","processing_date":"2025-01-05","window_days":7}}],"features":[{rows}]}}"#
+            )
+        };
+        let (exact, open) = (
+            r#"{"address":"x","processing_date":"2025-01-05","window_days":7,"late share":3},{"address":"x","processing_date":"2025-01-05","window_days":7,"late share":2}"#,
+            r#"{"address":"x","late share":1,"other":5}"#,
+        );
+        for rows in [format!("{exact},{open}"), format!("{open},{exact}")] {
+            let batch: Batch = serde_json::from_str(&text(&rows)).expect("a batch");
+            let plan = Plan::all(Kind::Alert, &[&batch]);
+            let row = plan.rows(&Context::new(&batch));
+            let value = |name: &str| row[plan.names().iter().position(|known| known == name).expect(name)];
+            assert_eq!((value("address.late_share"), value("address.other")), (2.0, 5.0));
+        }
+    }
+
+    #[test]
     fn short_numbers() {
         for (value, text) in
             [(3.0, "3"), (0.12345, "0.123"), (12.3456, "12.3"), (-0.00123456, "-0.00123"), (12345.6, "12346")]
