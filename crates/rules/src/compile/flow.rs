@@ -164,7 +164,7 @@ pub(super) fn effects(op: Op, methods: &[&'static Method]) -> (Registers, Regist
     }
     match op {
         Op::Native { first, method, .. } => reads.add_range(first, methods[usize::from(method)].arguments),
-        // The callee's frame begins at its arguments, so it overwrites them and all above.
+        // More than the call does: its arguments are read, what lies above them is given up.
         Op::Call { first, .. } => {
             reads.add_all_from(first);
             writes.add_all_from(first);
