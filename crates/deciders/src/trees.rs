@@ -78,7 +78,7 @@ pub struct Threshold {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("failed to open {}: {source}", path.display())]
+    #[error("failed to open {}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -94,7 +94,7 @@ pub enum Error {
         problem: String,
     },
     /// The model is not what it should be.
-    #[error("failed to read {}: {source}", path.display())]
+    #[error("failed to read {}", path.display())]
     Model {
         /// The file.
         path: PathBuf,

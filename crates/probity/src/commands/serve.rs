@@ -30,11 +30,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 
 /// What is wrong before anything is loaded is wrong with the options.
 fn usage(error: server::Error) -> anyhow::Error {
-    if matches!(error, server::Error::Artifact(_)) {
-        return InputError(error.to_string()).into();
-    }
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    UsageError(format!("{error}{cause}")).into()
+    match error {
+        server::Error::Artifact(_) => InputError(format!("{error}{cause}")).into(),
+        _ => UsageError(format!("{error}{cause}")).into(),
+    }
 }
 
 fn log(level: &str) {
