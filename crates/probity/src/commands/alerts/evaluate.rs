@@ -30,7 +30,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let data = Data::read(&arguments.data, kind, Some(&plan))?;
     let tested = &artifact.manifest().data.test_days.0;
     if arguments.from.is_none() && data.days().first().is_some_and(|day| day < tested) {
-        streams::note(&format!("some of these days were trained on; days the model has not seen begin with {tested}"));
+        streams::note(&format!(
+            "the model was trained on days before {tested}: if these are the same batches, give --from {tested}"
+        ));
     }
     if arguments.from.as_ref().is_some_and(|day| day.parse::<jiff::civil::Date>().is_err()) {
         return Err(UsageError("--from is no date: write YYYY-MM-DD".to_owned()).into());
