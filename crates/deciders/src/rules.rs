@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use ::rules::{FireError, GlobalKind, LoadError, RuleBase, Session, Value};
 use decision::{Case, DecideError, Decider, Decision, Identity, Reason, Worker};
-use sha2::{Digest, Sha256};
 
 /// A rule file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +41,7 @@ impl Rules {
     /// When the file has errors.
     pub fn compile(name: &str, source: &str) -> Result<Self, Error> {
         let base = RuleBase::compile(name, source)?;
-        let hash = Sha256::digest(source.as_bytes());
-        let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = crate::sha256(source.as_bytes());
         let identity = Identity { name: "rules".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), hash };
         Ok(Self { base: Arc::new(base), identity, firing_limit: ::rules::DEFAULT_FIRINGS })
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use ::trees::{Compiled, Model, ModelError, Predictor};
 use decision::Identity;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::sha256;
 
 /// The version of the manifest that this program writes.
 const FORMAT: u32 = 1;
@@ -197,7 +198,7 @@ impl Artifact {
         manifest.version = env!("CARGO_PKG_VERSION").to_owned();
         manifest.features = model.feature_names.clone();
         manifest.parameters = model.parameters.clone();
-        manifest.model_sha256 = hash(text.as_bytes());
+        manifest.model_sha256 = sha256(text.as_bytes());
         let compiled = Compiled::new(&model);
         let identity = identity(&manifest);
         Self { manifest, model, compiled, identity }
@@ -227,7 +228,7 @@ impl Artifact {
         let read = |path: &Path| std::fs::read(path).map_err(|source| Error::Open { path: path.to_owned(), source });
         if path.is_file() {
             let text = read(path)?;
-            let sum = hash(&text);
+            let sum = sha256(&text);
             let model = parse(path, text)?;
             let mut artifact = Self::new(model, Manifest { kind: kind.to_owned(), ..Manifest::default() });
             // What is named is the file that was given.
@@ -250,7 +251,7 @@ impl Artifact {
         let place = path.join("model.txt");
         let text = read(&place)?;
         let mismatch = |problem| Error::Mismatch { path: path.to_owned(), problem };
-        if hash(&text) != manifest.model_sha256 {
+        if sha256(&text) != manifest.model_sha256 {
             return Err(mismatch("model.txt is not the model that the manifest describes"));
         }
         let model = parse(&place, text)?;
@@ -360,12 +361,8 @@ fn identity(manifest: &Manifest) -> Identity {
     Identity {
         name: format!("trees:{}", manifest.kind),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        hash: hash(format!("{}{calibration}", manifest.model_sha256).as_bytes()),
+        hash: sha256(format!("{}{calibration}", manifest.model_sha256).as_bytes()),
     }
-}
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

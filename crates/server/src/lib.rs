@@ -30,7 +30,7 @@ mod settings;
 mod state;
 mod work;
 
-pub use alerts_engine::{AlertModel, AlertsEngine};
+pub use alerts_engine::AlertsEngine;
 pub use api_error::ApiError;
 pub use error::{Error, LoadError};
 pub use metrics::Metrics;

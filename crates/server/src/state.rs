@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use desks::alerts::AlertModel;
 use sha2::{Digest, Sha256};
 
 use crate::work::{Pace, Work};
-use crate::{AlertModel, AlertsEngine, ApiError, Error, Metrics, Model, RulesEngine, Settings, Slot};
+use crate::{AlertsEngine, ApiError, Error, Metrics, Model, RulesEngine, Settings, Slot};
 
 /// See the module.
 pub struct State {

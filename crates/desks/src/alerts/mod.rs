@@ -7,11 +7,13 @@ pub mod features;
 pub mod files;
 pub mod generate;
 pub mod graph;
+mod model;
 mod truth;
 mod window;
 
 pub use facts::{Alert, Batch, BatchError, Cluster, Flow};
 pub use features::{Context, Kind, Plan};
 pub use files::Snapshot;
+pub use model::AlertModel;
 pub use truth::Truths;
 pub use window::{AddressFlows, Window};

@@ -8,12 +8,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use deciders::trees::Scored;
-use desks::alerts::{Batch, BatchError, Context};
+use desks::alerts::{AlertModel, Batch, BatchError, Context};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::State;
-use crate::alerts_engine::{AlertModel, AlertsEngine};
+use crate::alerts_engine::AlertsEngine;
 use crate::api_error::{ApiError, Refusals};
 use crate::body::{self, Whole};
 

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use deciders::trees::Artifact;
-use desks::alerts::{Batch, Context, Plan, Snapshot, Truths, files};
+use desks::alerts::{AlertModel, Batch, Context, Plan, Snapshot, Truths, files};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
-use super::ModelKind;
 use crate::exit::InputError;
 
 /// Rows in the order of their days.
@@ -38,7 +37,7 @@ pub(super) struct Mark {
 
 impl Data {
     /// Reads all batches below a folder. With `plan`, builds its features; else every feature there is.
-    pub(super) fn read(folder: &Path, kind: ModelKind, plan: Option<&Plan>) -> anyhow::Result<Self> {
+    pub(super) fn read(folder: &Path, kind: AlertModel, plan: Option<&Plan>) -> anyhow::Result<Self> {
         let folders = files::find(folder).map_err(|error| InputError(describe(&error)))?;
         let bar = ProgressBar::new(folders.len() as u64);
         bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} batches read, {eta} left")?);
@@ -66,7 +65,7 @@ impl Data {
     }
 
     /// Adds the rows of a batch whose truth is known; returns how many are not.
-    fn add(&mut self, batch: usize, snapshot: &Snapshot, kind: ModelKind) -> usize {
+    fn add(&mut self, batch: usize, snapshot: &Snapshot, kind: AlertModel) -> usize {
         let context = Context::new(&snapshot.batch);
         let truths = Truths::new(&snapshot.batch, &snapshot.labels);
         let mut unknown = 0;
@@ -79,7 +78,7 @@ impl Data {
             truth,
             grade,
         };
-        if kind == ModelKind::Cluster {
+        if kind == AlertModel::Cluster {
             for cluster in &snapshot.batch.clusters {
                 let Some(truth) = truths.cluster(cluster) else {
                     unknown += 1;
@@ -143,8 +142,8 @@ impl Data {
     }
 
     /// Labels for a kind of model.
-    pub(super) fn labels(&self, kind: ModelKind) -> Vec<f64> {
-        let label = |mark: &Mark| if kind == ModelKind::Ranker { mark.grade } else { f64::from(u8::from(mark.truth)) };
+    pub(super) fn labels(&self, kind: AlertModel) -> Vec<f64> {
+        let label = |mark: &Mark| if kind == AlertModel::Ranker { mark.grade } else { f64::from(u8::from(mark.truth)) };
         self.marks.iter().map(label).collect()
     }
 
@@ -172,17 +171,16 @@ fn describe(error: &files::Error) -> String {
 }
 
 /// Loads an artifact, or a LightGBM model file as a scorer.
-pub(super) fn artifact(path: &Path) -> anyhow::Result<(Artifact, ModelKind, Plan)> {
+pub(super) fn artifact(path: &Path) -> anyhow::Result<(Artifact, AlertModel, Plan)> {
     let load = || -> Result<_, deciders::trees::Error> {
         let stated = Artifact::kind(path)?;
-        let kind = stated.unwrap_or_else(|| ModelKind::Scorer.name().to_owned());
+        let kind = stated.unwrap_or_else(|| AlertModel::Scorer.kind().to_owned());
         Ok((Artifact::load(path, &kind)?, kind))
     };
     let (artifact, kind) = load().with_context(|| format!("failed to load {}", path.display()))?;
-    let kind = ModelKind::of(&kind)
+    let kind = AlertModel::of_kind(&kind)
         .ok_or_else(|| InputError(format!("{} is a model of kind `{kind}`, not of alerts", path.display())))?;
-    let names = &artifact.model().feature_names;
-    let plan = if path.is_dir() { Plan::named(kind.rows(), names) } else { Plan::foreign(kind.rows(), names) };
+    let plan = kind.plan(&artifact.model().feature_names, !path.is_dir());
     let plan = plan.map_err(|error| InputError(format!("{}: {error}", path.display())))?;
     Ok((artifact, kind, plan))
 }

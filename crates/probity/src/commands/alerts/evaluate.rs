@@ -51,6 +51,6 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         std::fs::create_dir_all(folder)?;
         measured.write(folder)?;
     }
-    streams::print(&format!("{} on {set}\n{}", kind.name(), measured.text()))?;
+    streams::print(&format!("{} on {set}\n{}", kind.kind(), measured.text()))?;
     Ok(Status::Done)
 }

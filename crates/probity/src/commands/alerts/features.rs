@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::ModelKind;
 use super::data::Data;
 use crate::exit::{Outcome, Status};
 use crate::streams;
+use desks::alerts::AlertModel;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -19,8 +19,8 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Whose rows.
-    #[arg(long, value_enum, default_value = "scorer")]
-    model: ModelKind,
+    #[arg(long, value_parser = super::model_parser(), default_value = "scorer")]
+    model: AlertModel,
     /// Batches: folders with alerts.parquet and the other tables, at any depth.
     #[arg(long)]
     data: PathBuf,

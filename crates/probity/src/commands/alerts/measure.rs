@@ -7,9 +7,9 @@ use decision::{Decision, Truth};
 use evaluate::{Explanations, Importance, Observation, Observations, Scorecard, Settings, Waterfall, rank, report};
 use serde_json::{Map, Value, json};
 
-use super::ModelKind;
 use super::data::Data;
 use crate::streams;
+use desks::alerts::AlertModel;
 
 /// Outcomes, less severe first.
 const OUTCOMES: [&str; 2] = ["DISMISS", "ESCALATE"];
@@ -25,7 +25,7 @@ pub(super) struct Measured {
 }
 
 /// Measures a model.
-pub(super) fn measure(artifact: &Artifact, data: &Data, kind: ModelKind, set: &str) -> Measured {
+pub(super) fn measure(artifact: &Artifact, data: &Data, kind: AlertModel, set: &str) -> Measured {
     let scored = artifact.score_rows(&data.rows, 0);
     let threshold = artifact.manifest().threshold.map(|threshold| threshold.score);
     let list = data
@@ -40,7 +40,7 @@ pub(super) fn measure(artifact: &Artifact, data: &Data, kind: ModelKind, set: &s
                 truth: Truth { outcome: outcome(mark.truth), level: None, reasons: Vec::new() },
                 decision: Some(Decision {
                     outcome: outcome(positive),
-                    score: Some(if kind == ModelKind::Ranker { logistic(scored.sum) } else { scored.score }),
+                    score: Some(if kind == AlertModel::Ranker { logistic(scored.sum) } else { scored.score }),
                     ..Decision::default()
                 }),
             }
@@ -65,12 +65,12 @@ pub(super) fn measure(artifact: &Artifact, data: &Data, kind: ModelKind, set: &s
         for (recall, _, rate) in &ranking.at_recall {
             figures.insert(format!("fpr_at_recall_{recall}"), json!(rate));
         }
-        if kind != ModelKind::Ranker {
+        if kind != AlertModel::Ranker {
             figures.insert("brier".to_owned(), json!(ranking.brier));
             figures.insert("calibration_error".to_owned(), json!(ranking.calibration_error));
         }
     }
-    if let (Some(class), true) = (card.classes.last(), kind != ModelKind::Ranker) {
+    if let (Some(class), true) = (card.classes.last(), kind != AlertModel::Ranker) {
         figures.insert("precision".to_owned(), json!(class.score.precision));
         figures.insert("recall".to_owned(), json!(class.score.recall));
         figures.insert("f1".to_owned(), json!(class.score.f1));
@@ -88,9 +88,9 @@ fn logistic(sum: f64) -> f64 {
 }
 
 /// The area under the ROC curve, or NDCG@10 of a ranker: what models are chosen by.
-pub(super) fn quality(artifact: &Artifact, data: &Data, kind: ModelKind) -> Option<f64> {
+pub(super) fn quality(artifact: &Artifact, data: &Data, kind: AlertModel) -> Option<f64> {
     let sums: Vec<f64> = artifact.score_rows(&data.rows, 0).iter().map(|scored| scored.sum).collect();
-    if kind == ModelKind::Ranker {
+    if kind == AlertModel::Ranker {
         return rank::ndcg(&lists(data, &sums), 10);
     }
     let scored = sums.into_iter().zip(data.marks.iter().map(|mark| mark.truth));

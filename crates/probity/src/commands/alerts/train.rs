@@ -11,17 +11,17 @@ use jiff::civil::Date;
 use serde_json::json;
 use trees::{Loss, Parameters, Table, TrainError, Trained};
 
-use super::ModelKind;
 use super::data::Data;
 use super::measure::{measure, quality};
 use crate::exit::{InputError, Outcome, Status, UsageError};
 use crate::streams;
+use desks::alerts::AlertModel;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// What to train.
-    #[arg(long, value_enum)]
-    model: ModelKind,
+    #[arg(long, value_parser = super::model_parser())]
+    model: AlertModel,
     /// Batches: folders with alerts.parquet and the other tables, at any depth.
     #[arg(long)]
     data: PathBuf,
@@ -96,7 +96,7 @@ fn train_alerts(arguments: &Arguments, parameters: &Parameters) -> Outcome {
         (days.first().cloned().unwrap_or_default(), days.last().cloned().unwrap_or_default())
     };
     let mut manifest = Manifest {
-        kind: kind.name().to_owned(),
+        kind: kind.kind().to_owned(),
         data: DataCard {
             sha256: parts.train.hash(),
             train_rows: parts.train.marks.len(),
@@ -107,14 +107,14 @@ fn train_alerts(arguments: &Arguments, parameters: &Parameters) -> Outcome {
         },
         ..Manifest::default()
     };
-    if kind != ModelKind::Ranker {
+    if kind != AlertModel::Ranker {
         calibrate(&trained, &parts.validation, arguments.recall, &mut manifest);
     }
     let artifact = Artifact::new(trained.model.clone(), manifest.clone());
     let measured = measure(&artifact, &parts.test, kind, "the last days");
     manifest.metrics = measured.figures.clone();
     if let Some((mean, deviation)) = folds {
-        let name = if kind == ModelKind::Ranker { "ndcg@10" } else { "auc" };
+        let name = if kind == AlertModel::Ranker { "ndcg@10" } else { "auc" };
         manifest.metrics.insert(format!("cross_validated_{name}"), json!(mean));
         manifest.metrics.insert(format!("cross_validated_{name}_deviation"), json!(deviation));
     }
@@ -125,7 +125,7 @@ fn train_alerts(arguments: &Arguments, parameters: &Parameters) -> Outcome {
     let card = &artifact.manifest().data;
     streams::print(&format!(
         "{}: {} features, {} rounds\ntrained on {} rows of {} to {}, tested on {} rows of {} to {}\n{}",
-        kind.name(),
+        kind.kind(),
         kept.len(),
         artifact.model().iterations(),
         card.train_rows,
@@ -147,16 +147,16 @@ fn train_alerts(arguments: &Arguments, parameters: &Parameters) -> Outcome {
 }
 
 /// Our defaults with the user's parameters on top.
-pub(super) fn parameters(kind: ModelKind, given: &[String]) -> anyhow::Result<Parameters> {
+pub(super) fn parameters(kind: AlertModel, given: &[String]) -> anyhow::Result<Parameters> {
     let mut parameters = Parameters::default();
     let objective = match kind {
-        ModelKind::Ranker => "objective=lambdarank,metric=ndcg,eval_at=10",
-        ModelKind::Scorer | ModelKind::Cluster => "objective=binary,metric=auc",
+        AlertModel::Ranker => "objective=lambdarank,metric=ndcg,eval_at=10",
+        AlertModel::Scorer | AlertModel::Cluster => "objective=binary,metric=auc",
     };
     for text in [objective, DEFAULTS].into_iter().chain(given.iter().map(String::as_str)) {
         super::super::trees::read_parameters(text, &mut parameters)?;
     }
-    let wanted = if kind == ModelKind::Ranker { Loss::LambdaRank } else { Loss::Binary };
+    let wanted = if kind == AlertModel::Ranker { Loss::LambdaRank } else { Loss::Binary };
     if parameters.objective != wanted
         || !parameters.categorical_feature.is_empty()
         || !parameters.monotone_constraints.is_empty()
@@ -213,7 +213,7 @@ fn before(day: &str, other: &str, window_days: i64) -> bool {
 pub(super) fn fit(
     train: &Data,
     validation: Option<&Data>,
-    kind: ModelKind,
+    kind: AlertModel,
     parameters: &Parameters,
     doing: &str,
 ) -> anyhow::Result<Trained> {
@@ -224,7 +224,7 @@ pub(super) fn fit(
         .filter(|name| names.iter().any(|known| known == *name))
         .map(|name| format!("name:{name}"))
         .collect();
-    let ranked = kind == ModelKind::Ranker;
+    let ranked = kind == AlertModel::Ranker;
     let (labels, groups) = (train.labels(kind), train.groups());
     let groups = ranked.then_some(groups.as_slice());
     let table = Table { names, rows: &train.rows, labels: &labels, weights: None, groups };
@@ -284,7 +284,7 @@ fn correlation(data: &Data, a: usize, b: usize) -> f64 {
 /// Mean and standard deviation over folds that share no address, on all days before the test.
 fn cross_validate(
     parts: &Split,
-    kind: ModelKind,
+    kind: AlertModel,
     parameters: &Parameters,
     rounds: usize,
     folds: usize,

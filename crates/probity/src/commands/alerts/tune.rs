@@ -11,12 +11,12 @@ use optimizer::prelude::{Direction, FloatParam, IntParam, Parameter, Study};
 use optimizer::sampler::tpe::MultivariateTpeSampler;
 use serde_json::json;
 
-use super::ModelKind;
 use super::data::Data;
 use super::measure::quality;
 use super::train::{fit, one_class, parameters, split};
 use crate::exit::{InputError, Outcome, Status, UsageError};
 use crate::streams;
+use desks::alerts::AlertModel;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -27,8 +27,8 @@ pub(crate) enum Command {
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// What to train.
-    #[arg(long, value_enum)]
-    model: ModelKind,
+    #[arg(long, value_parser = super::model_parser())]
+    model: AlertModel,
     /// Batches: folders with alerts.parquet and the other tables, at any depth.
     #[arg(long)]
     data: PathBuf,
@@ -119,10 +119,10 @@ fn tune(arguments: &Arguments) -> Outcome {
     bar.finish_and_clear();
     let Some((reached, text)) = best else { return Ok(Status::Done) };
     streams::write_file(&arguments.out, (text.replace(',', "\n") + "\nbagging_freq=1\n").as_bytes())?;
-    let metric = if kind == ModelKind::Ranker { "ndcg@10" } else { "auc" };
+    let metric = if kind == AlertModel::Ranker { "ndcg@10" } else { "auc" };
     let before = mean_quality(kind, &folds, "")?;
     let summary = json!({
-        "model": kind.name(),
+        "model": kind.kind(),
         "metric": metric,
         "best": reached,
         "defaults": before,
@@ -135,7 +135,7 @@ fn tune(arguments: &Arguments) -> Outcome {
 }
 
 /// Mean quality over the folds; a fold with one class says nothing.
-fn mean_quality(kind: ModelKind, folds: &[(Data, Data)], text: &str) -> anyhow::Result<f64> {
+fn mean_quality(kind: AlertModel, folds: &[(Data, Data)], text: &str) -> anyhow::Result<f64> {
     let given: Vec<String> = [ROUNDS, text].into_iter().filter(|text| !text.is_empty()).map(str::to_owned).collect();
     let parameters = parameters(kind, &given)?;
     let mut reached = Vec::new();
