@@ -1,0 +1,18 @@
+//! Small language models: trained from scratch, adapted with LoRA and QLoRA, exchanged with `transformers` and
+//! `peft` in Hugging Face layout.
+//!
+//! Forward and backward passes are written by hand, layer by layer, over one blocked matrix product that runs
+//! in fp32 or bf16. There is no tape and no framework; buffers are allocated once and reused.
+//!
+//! Invariant: the same weights, data and seed give the same bytes, whatever the number of threads and whatever
+//! else is in the batch.
+
+mod config;
+mod error;
+mod parameters;
+mod trainee;
+
+pub use config::{Architecture, Config, Rotary, Scaling};
+pub use error::{Error, Result};
+pub use parameters::{Parameters, Span};
+pub use trainee::{Loss, Trainee};
