@@ -9,10 +9,12 @@
 
 mod config;
 mod error;
+mod kernel;
 mod parameters;
 mod trainee;
 
 pub use config::{Architecture, Config, Rotary, Scaling};
 pub use error::{Error, Result};
+pub use kernel::{Level, Precision, product_speed};
 pub use parameters::{Parameters, Span};
 pub use trainee::{Loss, Trainee};

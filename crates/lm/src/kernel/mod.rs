@@ -1,0 +1,24 @@
+//! The arithmetic of the models. Everything here works on plain slices and knows no model.
+
+mod activation;
+mod attention;
+mod blocks;
+mod cross_entropy;
+mod element;
+mod level;
+mod math;
+mod norm;
+mod peak;
+mod product;
+mod rotary;
+
+pub(crate) use activation::{swiglu, swiglu_backward};
+pub(crate) use attention::{Attention, Sight};
+pub(crate) use cross_entropy::{cross_entropy, losses};
+pub(crate) use element::{Bf16, Element};
+pub use level::Level;
+pub(crate) use level::dispatched;
+pub(crate) use norm::{rms_norm, rms_norm_backward};
+pub use peak::{Precision, product_speed};
+pub(crate) use product::{Lines, Output, Right, View, product, product_serial};
+pub(crate) use rotary::Turns;

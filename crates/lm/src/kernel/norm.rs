@@ -1,0 +1,96 @@
+//! Root mean square normalisation (Zhang and Sennrich 2019): `y = x / sqrt(mean(x^2) + epsilon) * weight`.
+
+use super::element::Element;
+use super::level::dispatched;
+use super::math::dot;
+use rayon::prelude::*;
+
+/// Rows that one task takes.
+const ROWS: usize = 64;
+
+/// Normalises rows of `weight.len()` numbers; keeps each row's factor for the backward pass.
+pub(crate) fn rms_norm<E: Element>(out: &mut [E], factors: &mut [f32], input: &[f32], weight: &[f32], epsilon: f32) {
+    let width = weight.len();
+    assert!(out.len() == input.len() && factors.len() * width == input.len());
+    out.par_chunks_mut(width * ROWS)
+        .zip(factors.par_chunks_mut(ROWS))
+        .zip(input.par_chunks(width * ROWS))
+        .for_each(|((out, factors), input)| forward(out, factors, input, weight, epsilon));
+}
+
+dispatched! {
+    fn forward<E: Element>(out: &mut [E], factors: &mut [f32], input: &[f32], weight: &[f32], epsilon: f32) {
+        let width = weight.len();
+        for ((out, factor), input) in out.chunks_exact_mut(width).zip(factors).zip(input.chunks_exact(width)) {
+            *factor = 1.0 / (dot(input, input) / width as f32 + epsilon).sqrt();
+            for ((out, input), weight) in out.iter_mut().zip(input).zip(weight) {
+                *out = E::of(input * *factor * weight);
+            }
+        }
+    }
+}
+
+/// Adds the gradient to `input_gradient` and writes it, as it then is, to `stored`; adds the weight's gradient to
+/// `weight_gradient` unless the weight is frozen.
+pub(crate) fn rms_norm_backward<E: Element>(
+    input_gradient: &mut [f32],
+    stored: &mut [E],
+    weight_gradient: Option<&mut [f32]>,
+    out_gradient: &[f32],
+    input: &[f32],
+    factors: &[f32],
+    weight: &[f32],
+) {
+    let width = weight.len();
+    let wanted = weight_gradient.is_some();
+    let parts: Vec<Vec<f32>> = input_gradient
+        .par_chunks_mut(width * ROWS)
+        .zip(stored.par_chunks_mut(width * ROWS))
+        .zip(out_gradient.par_chunks(width * ROWS))
+        .zip(input.par_chunks(width * ROWS))
+        .zip(factors.par_chunks(ROWS))
+        .map(|((((input_gradient, stored), out_gradient), input), factors)| {
+            let mut part = vec![0.0; if wanted { width } else { 0 }];
+            backward(input_gradient, stored, &mut part, out_gradient, input, factors, weight);
+            part
+        })
+        .collect();
+    if let Some(gradient) = weight_gradient {
+        for part in parts {
+            for (sum, value) in gradient.iter_mut().zip(part) {
+                *sum += value;
+            }
+        }
+    }
+}
+
+dispatched! {
+    fn backward<E: Element>(
+        input_gradient: &mut [f32],
+        stored: &mut [E],
+        weight_gradient: &mut [f32],
+        out_gradient: &[f32],
+        input: &[f32],
+        factors: &[f32],
+        weight: &[f32],
+    ) {
+        let width = weight.len();
+        let mut weighted = vec![0.0; width];
+        for (row, factor) in factors.iter().enumerate() {
+            let range = row * width..(row + 1) * width;
+            let (input, out_gradient) = (&input[range.clone()], &out_gradient[range.clone()]);
+            for ((weighted, gradient), weight) in weighted.iter_mut().zip(out_gradient).zip(weight) {
+                *weighted = gradient * weight;
+            }
+            for ((sum, gradient), input) in weight_gradient.iter_mut().zip(out_gradient).zip(input) {
+                *sum += gradient * (input * factor);
+            }
+            let share = dot(&weighted, input) * factor * factor * factor / width as f32;
+            let rows = input_gradient[range.clone()].iter_mut().zip(&mut stored[range]);
+            for (((sum, stored), weighted), input) in rows.zip(&weighted).zip(input) {
+                *sum += weighted * factor - input * share;
+                *stored = E::of(*sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A weight matrix as it is held: among the trained parameters, or frozen in one of several storages.
+
+use crate::kernel::{Bf16, Lines, Right, View};
+use crate::quantized::Nf4;
+use std::ops::Range;
+
+/// A matrix of so many rows (outputs) and columns (inputs), row-major.
+#[derive(Clone, Debug)]
+pub(crate) struct Matrix {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) storage: Storage,
+}
+
+/// Where the numbers of a matrix are.
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    /// Among the parameters in training.
+    Trained(Range<usize>),
+    /// Frozen in fp32.
+    Full(Vec<f32>),
+    /// Frozen in bf16.
+    Half(Vec<Bf16>),
+    /// Frozen in NF4, tensor by tensor as they are quantised, rows on rows.
+    Quantized(Stacked),
+}
+
+/// Quantised tensors of equal width laid one below another.
+#[derive(Clone, Debug)]
+pub(crate) struct Stacked(pub(crate) Vec<Nf4>);
+
+impl Lines for Stacked {
+    fn read(&self, row: usize, from: usize, into: &mut [f32]) {
+        let mut row = row;
+        for tensor in &self.0 {
+            if row < tensor.rows() {
+                return tensor.dequantize_row(row, from, into);
+            }
+            row -= tensor.rows();
+        }
+        panic!("a row beyond the last of a quantised matrix");
+    }
+}
+
+impl Matrix {
+    /// The matrix as what a product applies to rows of inputs. `values` are the trained parameters.
+    pub(crate) fn applied<'a>(&'a self, values: &'a [f32]) -> Right<'a> {
+        match &self.storage {
+            Storage::Trained(range) => Right::Full(View::deep(&values[range.clone()], self.columns)),
+            Storage::Full(data) => Right::Full(View::deep(data, self.columns)),
+            Storage::Half(data) => Right::Half(View::deep(data, self.columns)),
+            Storage::Quantized(stacked) => Right::MadeDeep(stacked),
+        }
+    }
+
+    /// The matrix as what a product applies to gradients of outputs.
+    pub(crate) fn transposed<'a>(&'a self, values: &'a [f32]) -> Right<'a> {
+        match &self.storage {
+            Storage::Trained(range) => Right::Full(View::wide(&values[range.clone()], self.columns)),
+            Storage::Full(data) => Right::Full(View::wide(data, self.columns)),
+            Storage::Half(data) => Right::Half(View::wide(data, self.columns)),
+            Storage::Quantized(stacked) => Right::MadeWide(stacked),
+        }
+    }
+
+    /// A row in fp32.
+    pub(crate) fn row(&self, values: &[f32], row: usize, into: &mut [f32]) {
+        let range = row * self.columns..(row + 1) * self.columns;
+        match &self.storage {
+            Storage::Trained(place) => into.copy_from_slice(&values[place.clone()][range]),
+            Storage::Full(data) => into.copy_from_slice(&data[range]),
+            Storage::Half(data) => {
+                for (into, value) in into.iter_mut().zip(&data[range]) {
+                    *into = crate::kernel::Element::value(*value);
+                }
+            }
+            Storage::Quantized(stacked) => stacked.read(row, 0, into),
+        }
+    }
+
+    /// Bytes that a frozen matrix holds.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.storage {
+            Storage::Trained(_) => 0,
+            Storage::Full(data) => data.len() * 4,
+            Storage::Half(data) => data.len() * 2,
+            Storage::Quantized(stacked) => stacked.0.iter().map(Nf4::bytes).sum(),
+        }
+    }
+}
