@@ -7,12 +7,16 @@
 //! Invariant: the same weights, data and seed give the same bytes, whatever the number of threads and whatever
 //! else is in the batch.
 
+mod checkpoint;
 mod config;
 mod error;
 mod kernel;
+mod json;
 mod parameters;
+mod replacement;
 mod trainee;
 
+pub use checkpoint::{Checkpoint, Dtype, Sink, TensorInfo, Writer};
 pub use config::{Architecture, Config, Rotary, Scaling};
 pub use error::{Error, Result};
 pub use kernel::{Level, Precision, product_speed};

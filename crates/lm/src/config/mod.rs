@@ -1,4 +1,11 @@
-//! What a model looks like: one block with options covers every architecture that we load.
+//! What a model looks like: one block with options covers every architecture that we load. `config.json` of
+//! `transformers` is read by [`Config::read`] and written by [`Config::write`].
+
+mod check;
+mod defaults;
+mod read;
+mod rotary;
+mod write;
 
 /// Whose names and rules a checkpoint follows (`model_type` of `config.json`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
