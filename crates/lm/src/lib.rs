@@ -14,6 +14,7 @@ mod kernel;
 mod json;
 mod parameters;
 mod replacement;
+pub mod text;
 mod trainee;
 
 pub use checkpoint::{Checkpoint, Dtype, Sink, TensorInfo, Writer};
@@ -21,4 +22,5 @@ pub use config::{Architecture, Config, Rotary, Scaling};
 pub use error::{Error, Result};
 pub use kernel::{Level, Precision, product_speed};
 pub use parameters::{Parameters, Span};
+pub use text::Tokens;
 pub use trainee::{Loss, Trainee};
