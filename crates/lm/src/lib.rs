@@ -15,6 +15,7 @@ mod json;
 mod parameters;
 mod replacement;
 pub mod text;
+pub mod train;
 mod trainee;
 
 pub use checkpoint::{Checkpoint, Dtype, Sink, TensorInfo, Writer};
