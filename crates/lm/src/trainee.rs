@@ -36,6 +36,12 @@ pub trait Trainee {
     /// that of the mean over all its micro-batches.
     fn counted(&self, batch: &Self::Batch) -> u64;
 
+    /// Number of items that a pass over the batch works through, also those that the loss does not count (all tokens,
+    /// not only those of completions). Speed is measured in them.
+    fn items(&self, batch: &Self::Batch) -> u64 {
+        self.counted(batch)
+    }
+
     /// Forward and backward. Adds the gradient of `sum of losses * scale` to the parameters' gradients.
     /// `draw` seeds whatever is random in the pass (dropout), so that a repeated pass gives the same bits.
     fn accumulate(&mut self, batch: &Self::Batch, scale: f32, draw: u64) -> Result<Loss>;

@@ -1,0 +1,407 @@
+//! The loop: batches in, steps taken, checkpoints and logs out.
+
+use super::checkpoint::Checkpoints;
+use super::cursor::{Best, Cursor};
+use super::optimizer::{Optimizer, clip, norm};
+use super::progress::{Progress, Step, Validation};
+use super::run::{Log, Run};
+use super::source::Source;
+use super::summary::{Ending, PhaseSummary, Summary};
+use super::training::{Every, Phase, Training};
+use super::{plan, report};
+use crate::{Error, Loss, Result, Trainee};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Trains from where the run folder stands: from the beginning in a new one, from the newest checkpoint that is whole
+/// in one to resume. The weights and losses of a resumed run are, bit for bit, those of one that was never stopped.
+///
+/// Runs on the threads of the current rayon pool (see [`Training::pool`]); the result does not depend on their number.
+/// At the end the trainee is exported to `model/` in the folder.
+///
+/// # Errors
+/// [`Error::NotFinite`] when loss or gradient is no number: that step is not taken, and the checkpoints before it stay.
+/// [`Error::Configuration`] when the recipe asks for what the source cannot give. Otherwise what trainee, source and
+/// file system report. After any of them, the run can be resumed from its last checkpoint.
+pub fn train<T, S, P>(
+    trainee: &mut T,
+    source: &mut S,
+    training: &Training,
+    run: &Run,
+    progress: &mut P,
+) -> Result<Summary>
+where
+    T: Trainee,
+    S: Source<T>,
+    P: Progress,
+{
+    let mut trainer = Trainer::begin(trainee, source, training, run, progress)?;
+    while let Some(phase) = trainer.phases.get(trainer.cursor.phase).cloned() {
+        trainer.progress.phase(&phase.name, trainer.total());
+        if trainer.phase(&phase)?.is_break() {
+            return Ok(trainer.summary(Ending::Interrupted));
+        }
+    }
+    trainer.finish()
+}
+
+struct Trainer<'a, T, S, P> {
+    trainee: &'a mut T,
+    source: &'a mut S,
+    training: &'a Training,
+    run: &'a Run,
+    progress: &'a mut P,
+    checkpoints: Checkpoints,
+    phases: Vec<Phase>,
+    /// Steps of each phase, where they are known.
+    totals: Vec<Option<u64>>,
+    optimizer: Optimizer,
+    cursor: Cursor,
+    log: Log,
+    validations: Log,
+    /// When seconds were last added up.
+    clock: Instant,
+    /// Seconds of a step, smoothed over this process.
+    pace: Option<f64>,
+}
+
+/// The micro-batches of a step.
+struct Gathered<B> {
+    batches: Vec<B>,
+    /// Whether they are the last of the epoch.
+    last: bool,
+}
+
+impl<'a, T, S, P> Trainer<'a, T, S, P>
+where
+    T: Trainee,
+    S: Source<T>,
+    P: Progress,
+{
+    fn begin(
+        trainee: &'a mut T,
+        source: &'a mut S,
+        training: &'a Training,
+        run: &'a Run,
+        progress: &'a mut P,
+    ) -> Result<Self> {
+        let phases = training.phases();
+        let totals = phases
+            .iter()
+            .enumerate()
+            .map(|(number, phase)| plan::steps(source, training, phase, number))
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(|problem| problem.at(run))?;
+        let mut optimizer = Optimizer::new(&training.optimizer, trainee.parameters().values.len());
+        let checkpoints = run.checkpoints();
+        let resumed = checkpoints.resume(trainee.parameters_mut(), &mut optimizer, |message| progress.note(message))?;
+        let cursor = resumed.unwrap_or_default();
+        trainee.parameters_mut().gradients.fill(0.0);
+        let log = run.log("log.jsonl", |step: &Step| step.step <= cursor.step)?;
+        let validations = run.log("validation.jsonl", |validation: &Validation| validation.step <= cursor.step)?;
+        Ok(Self {
+            trainee,
+            source,
+            training,
+            run,
+            progress,
+            checkpoints,
+            phases,
+            totals,
+            optimizer,
+            cursor,
+            log,
+            validations,
+            clock: Instant::now(),
+            pace: None,
+        })
+    }
+
+    /// Trains a phase to its end, or until who watches has enough.
+    fn phase(&mut self, phase: &Phase) -> Result<ControlFlow<()>> {
+        loop {
+            let gathered = self.gather()?;
+            let counted = gathered.batches.iter().map(|batch| self.trainee.counted(batch)).sum();
+            let flow = match counted {
+                0 => ControlFlow::Continue(()),
+                _ => self.step(phase, &gathered.batches, counted)?,
+            };
+            self.turn_epoch(&gathered, counted)?;
+            let mut ending = self.length_reached(phase);
+            let due = self.is_due(&gathered, counted) || ending.is_some();
+            if due {
+                ending = self.validate(phase)?.or(ending);
+                if let Some(ending) = ending {
+                    self.end_phase(phase, ending)?;
+                }
+            }
+            if due || flow.is_break() {
+                self.save()?;
+            }
+            if flow.is_break() || ending.is_some() {
+                return Ok(flow);
+            }
+        }
+    }
+
+    /// The next micro-batches, up to the end of the epoch.
+    fn gather(&mut self) -> Result<Gathered<T::Batch>> {
+        let Cursor { phase, epoch, .. } = self.cursor;
+        let count = self.source.batches(phase, epoch)?;
+        let ends = |batch| count.is_some_and(|count| batch >= count);
+        let mut batches = Vec::with_capacity(self.training.batch.accumulate);
+        while batches.len() < self.training.batch.accumulate && !ends(self.cursor.batch) {
+            let Some(batch) = self.source.batch(phase, epoch, self.cursor.batch)? else {
+                return Ok(Gathered { batches, last: true });
+            };
+            self.cursor.batch += 1;
+            batches.push(batch);
+        }
+        Ok(Gathered { batches, last: ends(self.cursor.batch) })
+    }
+
+    /// One optimiser step: the gradient of the mean loss over all counted items of the batches.
+    fn step(&mut self, phase: &Phase, batches: &[T::Batch], counted: u64) -> Result<ControlFlow<()>> {
+        let scale = (1.0 / counted as f64) as f32;
+        let mut loss = Loss::default();
+        let mut items = 0;
+        for batch in batches {
+            items += self.trainee.items(batch);
+            let draw = self.cursor.draw(self.training.seed);
+            loss += self.trainee.accumulate(batch, scale, draw)?;
+        }
+        let loss = self.finite("loss", loss.mean())?;
+        let gradient_norm = self.finite("gradient norm", norm(&self.trainee.parameters().gradients))?;
+        let rate = phase.rate * self.training.schedule.factor(self.cursor.phase_step, self.phase_total());
+        let scale = clip(gradient_norm, self.training.optimizer.limit());
+        self.optimizer.step(self.trainee.parameters_mut(), rate, scale);
+        self.stepped(phase, loss, items);
+        self.report(loss, rate, gradient_norm, items)
+    }
+
+    fn finite(&self, what: &'static str, value: f64) -> Result<f64> {
+        if value.is_finite() { Ok(value) } else { Err(Error::NotFinite { what, step: self.cursor.step + 1 }) }
+    }
+
+    /// Counts a step that was taken.
+    fn stepped(&mut self, phase: &Phase, loss: f64, items: u64) {
+        let seconds = self.tick();
+        self.pace = Some(self.pace.map_or(seconds, |pace| pace + 0.1 * (seconds - pace)));
+        let cursor = &mut self.cursor;
+        cursor.step += 1;
+        cursor.phase_step += 1;
+        cursor.epoch_step += 1;
+        cursor.items += items;
+        cursor.first_loss.get_or_insert(loss);
+        cursor.last_loss = Some(loss);
+        if cursor.phase_step == 1 {
+            cursor.measured_from = cursor.phase_seconds;
+        }
+        if self.training.needs_plan(phase) && cursor.planned.is_none() {
+            cursor.planned = plan::from_pace(self.training, phase, cursor);
+        }
+    }
+
+    fn report(&mut self, loss: f64, rate: f64, gradient_norm: f64, items: u64) -> Result<ControlFlow<()>> {
+        let cursor = &self.cursor;
+        let total = self.total();
+        let pace = self.pace.unwrap_or_default();
+        let remaining =
+            total.and_then(|total| Duration::try_from_secs_f64(total.saturating_sub(cursor.step) as f64 * pace).ok());
+        let step = Step {
+            step: cursor.step,
+            phase: cursor.phase,
+            epoch: cursor.epoch,
+            loss,
+            rate,
+            gradient_norm,
+            items,
+            items_per_second: items as f64 / pace.max(f64::MIN_POSITIVE),
+            seconds: cursor.seconds,
+            total,
+            remaining,
+        };
+        self.log.push(&step)?;
+        Ok(self.progress.step(&step))
+    }
+
+    /// Seconds since the last call, added to the run's and the phase's.
+    fn tick(&mut self) -> f64 {
+        let now = Instant::now();
+        let seconds = now.duration_since(self.clock).as_secs_f64();
+        self.clock = now;
+        self.cursor.seconds += seconds;
+        self.cursor.phase_seconds += seconds;
+        seconds
+    }
+
+    /// Goes to the next epoch behind the last batch of one.
+    fn turn_epoch(&mut self, gathered: &Gathered<T::Batch>, counted: u64) -> Result<()> {
+        // Batches that count nothing are passed over, but a whole epoch of them would never end a phase of steps,
+        // nor would a source that makes them for ever.
+        let endless = !gathered.last && counted == 0;
+        if (gathered.last && self.cursor.epoch_step == 0) || endless {
+            let name = &self.phases[self.cursor.phase].name;
+            let problem = format!("phase {name:?}: there is nothing in the training data that the loss counts");
+            return Err(Error::Configuration { path: self.run.path("recipe.json"), problem });
+        }
+        if gathered.last {
+            self.cursor.epoch += 1;
+            self.cursor.epoch_step = 0;
+            self.cursor.batch = 0;
+        }
+        Ok(())
+    }
+
+    fn length_reached(&self, phase: &Phase) -> Option<Ending> {
+        let cursor = &self.cursor;
+        let epochs = phase.epochs.is_some_and(|epochs| cursor.epoch >= epochs);
+        let steps = phase.steps.or(cursor.planned).is_some_and(|steps| cursor.phase_step >= steps);
+        let late = phase.minutes.is_some_and(|minutes| cursor.phase_seconds >= 60.0 * minutes);
+        let minutes = late && !self.training.needs_plan(phase);
+        (epochs || steps || minutes).then_some(Ending::Length)
+    }
+
+    fn is_due(&self, gathered: &Gathered<T::Batch>, counted: u64) -> bool {
+        match self.training.checkpoint.every {
+            Every::Epoch => gathered.last,
+            Every::Steps(steps) => counted > 0 && self.cursor.phase_step.is_multiple_of(steps),
+        }
+    }
+
+    /// Measures the validation loss, if there is validation data. An ending, if it says that the phase should end.
+    fn validate(&mut self, phase: &Phase) -> Result<Option<Ending>> {
+        let number = self.cursor.phase;
+        let mut loss = Loss::default();
+        let mut index = 0;
+        while let Some(batch) = self.source.validation(number, index)? {
+            loss += self.trainee.evaluate(&batch)?;
+            index += 1;
+        }
+        if loss.count == 0 {
+            return match phase.gate.is_some() || self.training.stop.is_some() {
+                true => Err(self.misses(phase, "the early stop and gates need validation data")),
+                false => Ok(None),
+            };
+        }
+        let loss = self.finite("validation loss", loss.mean())?;
+        let accuracy = self.source.accuracy(self.trainee, number)?;
+        if phase.gate.is_some_and(|gate| gate.accuracy.is_some()) && accuracy.is_none() {
+            return Err(self.misses(phase, "its gate asks for an accuracy, and this kind of data has none"));
+        }
+        let best = self.cursor.plateau.take(loss);
+        if best {
+            self.cursor.best = Some(Best { step: self.cursor.step, loss, accuracy });
+        }
+        let Cursor { step, epoch, .. } = self.cursor;
+        let validation = Validation { step, phase: number, epoch, loss, accuracy, best };
+        self.validations.push(&validation)?;
+        self.progress.validation(&validation);
+        let stop = self.training.stop.is_some_and(|rule| self.cursor.plateau.reached(&rule));
+        Ok(stop.then_some(Ending::Plateau))
+    }
+
+    fn misses(&self, phase: &Phase, problem: &str) -> Error {
+        let problem = format!("phase {:?}: {problem}", phase.name);
+        Error::Configuration { path: self.run.path("recipe.json"), problem }
+    }
+
+    /// Puts back the best weights, tries the gate and goes to the next phase.
+    fn end_phase(&mut self, phase: &Phase, ending: Ending) -> Result<()> {
+        let weights_of_step = self.restore_best()?;
+        let best = self.cursor.best;
+        let passed = phase.gate.is_none_or(|gate| {
+            let loss = gate.loss.is_none_or(|bound| best.is_some_and(|best| best.loss <= bound));
+            let accuracy = best.and_then(|best| best.accuracy);
+            loss && gate.accuracy.is_none_or(|bound| accuracy.is_some_and(|accuracy| accuracy >= bound))
+        });
+        if ending == Ending::Plateau {
+            self.progress.note(&format!("phase {:?} was stopped early: its validation loss hardly falls", phase.name));
+        }
+        if !passed {
+            self.progress.note(&format!("phase {:?} did not pass its gate", phase.name));
+        }
+        let summary = PhaseSummary {
+            name: phase.name.clone(),
+            ending: if passed { ending } else { Ending::Gate },
+            steps: self.cursor.phase_step,
+            last_loss: self.cursor.last_loss,
+            best_validation_loss: best.map(|best| best.loss),
+            accuracy: best.and_then(|best| best.accuracy),
+            weights_of_step,
+        };
+        self.totals[self.cursor.phase] = Some(self.cursor.phase_step);
+        let last = self.cursor.phase + 1 == self.phases.len();
+        let end = if !passed { Some(Ending::Gate) } else { last.then_some(ending) };
+        self.cursor.next_phase(summary, self.phases.len(), end);
+        self.optimizer = Optimizer::new(&self.training.optimizer, self.optimizer.first.len());
+        Ok(())
+    }
+
+    /// The step that the trainee's weights are of afterwards.
+    fn restore_best(&mut self) -> Result<u64> {
+        let step = self.cursor.step;
+        let Some(best) = self.cursor.best.filter(|best| self.training.checkpoint.restore_best && best.step != step)
+        else {
+            return Ok(step);
+        };
+        self.checkpoints.restore(best.step, self.trainee.parameters_mut())?;
+        Ok(best.step)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.log.sync()?;
+        self.validations.sync()?;
+        self.tick();
+        let keep = self.training.checkpoint.keep;
+        self.checkpoints.save(&self.cursor, self.trainee.parameters(), &self.optimizer, keep)?;
+        report::write(self.run, &self.phases)
+    }
+
+    /// Steps of the phase, if that is known.
+    fn phase_total(&self) -> Option<u64> {
+        self.totals[self.cursor.phase].or(self.cursor.planned)
+    }
+
+    /// Steps of the run, if that is known.
+    fn total(&self) -> Option<u64> {
+        let done: u64 = self.cursor.ended.iter().map(|phase| phase.steps).sum();
+        let rest = self.totals.iter().enumerate().skip(self.cursor.phase);
+        rest.map(|(phase, total)| total.or(self.cursor.planned.filter(|_| phase == self.cursor.phase)))
+            .try_fold(done, |sum, total| Some(sum + total?))
+    }
+
+    fn summary(&self, ending: Ending) -> Summary {
+        let cursor = &self.cursor;
+        Summary {
+            version: env!("CARGO_PKG_VERSION").into(),
+            seed: self.training.seed,
+            ending,
+            steps: cursor.step,
+            items: cursor.items,
+            seconds: cursor.seconds,
+            items_per_second: cursor.items as f64 / cursor.seconds.max(f64::MIN_POSITIVE),
+            first_loss: cursor.first_loss,
+            last_loss: cursor.last_loss,
+            phases: cursor.ended.clone(),
+        }
+    }
+
+    /// Exports the model and writes the summary. Repeated when a run is resumed that had already ended.
+    fn finish(self) -> Result<Summary> {
+        let place = self.run.path("model");
+        let part: PathBuf = self.run.path("model.part");
+        for folder in [&part, &place] {
+            if folder.exists() {
+                std::fs::remove_dir_all(folder).map_err(Error::io(folder))?;
+            }
+        }
+        self.trainee.export(&part)?;
+        std::fs::rename(&part, &place).map_err(Error::io(&place))?;
+        report::write(self.run, &self.phases)?;
+        let summary = self.summary(self.cursor.ending.unwrap_or(Ending::Length));
+        self.run.write_json("summary.json", &summary)?;
+        Ok(summary)
+    }
+}
