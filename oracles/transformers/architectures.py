@@ -1,4 +1,11 @@
 """Random checkpoints of the architectures that the engine loads, small or larger, and what transformers says of them."""
+import logging
+import os
+import warnings
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the imports: nothing here is to be fetched
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it says which optional kernels it lacks
+
 import torch
 import torch.nn.functional as F
 import transformers
@@ -20,13 +27,13 @@ def longrope(pairs):
 def config(name, scale=1):
     """The configuration of a test architecture; widths are multiplied by scale, so that 4 gives hidden 128 to 256."""
     common = dict(vocab_size=96, num_hidden_layers=2, bos_token_id=1, eos_token_id=2, pad_token_id=None, attention_dropout=0.0)
-    if name in ("llama", "llama64"):  # two widths of head: the second one for NF4, whose blocks hold 64 weights
-        wide = 2 if name == "llama64" else 1
-        return LlamaConfig(**common, hidden_size=32 * wide * scale, intermediate_size=56 * wide * scale, num_attention_heads=4,
+    if name in ("llama", "llama64"):  # the second one for NF4, whose blocks hold 64 weights
+        hidden, inner = (64, 64) if name == "llama64" else (32, 56)
+        return LlamaConfig(**common, hidden_size=hidden * scale, intermediate_size=inner * scale, num_attention_heads=4,
                            num_key_value_heads=2, tie_word_embeddings=False, rms_norm_eps=1e-5, max_position_embeddings=256,
                            rope_parameters=dict(LLAMA3))
     if name == "smollm2":
-        return LlamaConfig(**common, hidden_size=48 * scale, intermediate_size=64 * scale, num_attention_heads=3,
+        return LlamaConfig(**common, hidden_size=36 * scale, intermediate_size=48 * scale, num_attention_heads=3,
                            num_key_value_heads=1, tie_word_embeddings=True, rms_norm_eps=1e-5, max_position_embeddings=128,
                            rope_parameters=dict(rope_type="default", rope_theta=100000.0))
     if name == "mistral":
@@ -109,3 +116,4 @@ def quiet():
     torch.use_deterministic_algorithms(True)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
