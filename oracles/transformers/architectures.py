@@ -24,9 +24,9 @@ def longrope(pairs):
                 short_factor=[1.0 + 0.1 * i for i in range(pairs)], long_factor=[1.5 + 0.7 * i for i in range(pairs)])
 
 
-def config(name, scale=1):
+def config(name, scale=1, vocabulary=96, layers=2):
     """The configuration of a test architecture; widths are multiplied by scale, so that 4 gives hidden 128 to 256."""
-    common = dict(vocab_size=96, num_hidden_layers=2, bos_token_id=1, eos_token_id=2, pad_token_id=None, attention_dropout=0.0)
+    common = dict(vocab_size=vocabulary, num_hidden_layers=layers, bos_token_id=1, eos_token_id=2, pad_token_id=None, attention_dropout=0.0)
     if name in ("llama", "llama64"):  # the second one for NF4, whose blocks hold 64 weights
         hidden, inner = (64, 64) if name == "llama64" else (32, 56)
         return LlamaConfig(**common, hidden_size=hidden * scale, intermediate_size=inner * scale, num_attention_heads=4,
