@@ -30,6 +30,37 @@ dispatched! {
     }
 }
 
+/// What a normalisation was made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Normed<'a> {
+    /// Its input.
+    pub(crate) input: &'a [f32],
+    /// Each row's factor.
+    pub(crate) factors: &'a [f32],
+    /// Its weight.
+    pub(crate) weight: &'a [f32],
+}
+
+/// The output again, from the factors that [`rms_norm`] kept: the same bytes.
+pub(crate) fn normalise<E: Element>(out: &mut [E], factors: &[f32], input: &[f32], weight: &[f32]) {
+    let width = weight.len();
+    out.par_chunks_mut(width * ROWS)
+        .zip(factors.par_chunks(ROWS))
+        .zip(input.par_chunks(width * ROWS))
+        .for_each(|((out, factors), input)| again(out, factors, input, weight));
+}
+
+dispatched! {
+    fn again<E: Element>(out: &mut [E], factors: &[f32], input: &[f32], weight: &[f32]) {
+        let width = weight.len();
+        for ((out, factor), input) in out.chunks_exact_mut(width).zip(factors).zip(input.chunks_exact(width)) {
+            for ((out, input), weight) in out.iter_mut().zip(input).zip(weight) {
+                *out = E::of(input * *factor * weight);
+            }
+        }
+    }
+}
+
 /// Adds the gradient to `input_gradient` and writes it, as it then is, to `stored`; adds the weight's gradient to
 /// `weight_gradient` unless the weight is frozen.
 pub(crate) fn rms_norm_backward<E: Element>(
@@ -37,10 +68,9 @@ pub(crate) fn rms_norm_backward<E: Element>(
     stored: &mut [E],
     weight_gradient: Option<&mut [f32]>,
     out_gradient: &[f32],
-    input: &[f32],
-    factors: &[f32],
-    weight: &[f32],
+    given: Normed<'_>,
 ) {
+    let Normed { input, factors, weight } = given;
     let width = weight.len();
     let wanted = weight_gradient.is_some();
     let parts: Vec<Vec<f32>> = input_gradient

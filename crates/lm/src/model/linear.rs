@@ -27,7 +27,7 @@ pub(crate) struct Adapters {
 
 /// What the forward pass leaves for the backward pass.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lowered<E>(Vec<E>);
+pub(crate) struct Lowered<E>(pub(crate) Vec<E>);
 
 impl Adapters {
     /// Columns of what all adapters lower the input to.
@@ -49,7 +49,12 @@ impl Linear {
     ) {
         let Matrix { rows, columns, .. } = self.matrix;
         let count = input.len() / columns;
-        product([count, rows, columns], View::deep(input, columns), self.matrix.applied(values), T::output(out, rows, add));
+        product(
+            [count, rows, columns],
+            View::deep(input, columns),
+            self.matrix.applied(values),
+            T::output(out, rows, add),
+        );
         let Some(adapters) = &self.adapters else { return };
         adapters.lower(values, input, columns, lowered, draw);
         let (rank, total) = (adapters.rank, adapters.total());
@@ -60,9 +65,42 @@ impl Linear {
         }
     }
 
-    /// From the output's gradient: adds the gradients of what is trained, and writes the input's gradient if wanted.
-    pub(crate) fn backward<E: Element, T: Element>(&self, numbers: (&[f32], &mut [f32]), out_gradient: &[E], input: &[E], input_gradient: Option<&mut [T]>, lowered: &Lowered<E>, draw: Option<u64>) {
-        let (values, gradients) = numbers;
+    /// The gradient of what the adapters lowered the input to; nothing without adapters.
+    pub(crate) fn slope<E: Element>(&self, values: &[f32], out_gradient: &[E]) -> Vec<E> {
+        match &self.adapters {
+            Some(adapters) => adapters.slope(values, out_gradient, self.matrix.rows),
+            None => Vec::new(),
+        }
+    }
+
+    /// Writes the input's gradient.
+    pub(crate) fn input_gradient<E: Element, T: Element>(
+        &self,
+        values: &[f32],
+        out_gradient: &[E],
+        slope: &[E],
+        into: &mut [T],
+        draw: Option<u64>,
+    ) {
+        let Matrix { rows, columns, .. } = self.matrix;
+        let count = out_gradient.len() / rows;
+        let left = View::deep(out_gradient, rows);
+        product([count, columns, rows], left, self.matrix.transposed(values), T::output(into, columns, false));
+        if let Some(adapters) = &self.adapters {
+            adapters.input_gradient(values, slope, columns, into, draw);
+        }
+    }
+
+    /// Adds the gradients of what is trained.
+    pub(crate) fn weight_gradient<E: Element>(
+        &self,
+        gradients: &mut [f32],
+        out_gradient: &[E],
+        slope: &[E],
+        input: &[E],
+        lowered: &Lowered<E>,
+        draw: Option<u64>,
+    ) {
         let Matrix { rows, columns, .. } = self.matrix;
         let count = out_gradient.len() / rows;
         if let Storage::Trained(range) = &self.matrix.storage {
@@ -70,26 +108,11 @@ impl Linear {
             let out = f32::output(&mut gradients[range.clone()], columns, true);
             product([rows, columns, count], View::wide(out_gradient, rows), right, out);
         }
-        let mut input_gradient = input_gradient;
-        if let Some(into) = input_gradient.as_deref_mut() {
-            let left = View::deep(out_gradient, rows);
-            product([count, columns, rows], left, self.matrix.transposed(values), T::output(into, columns, false));
-        }
         if let Some(adapters) = &self.adapters {
-            let given = Given { out_gradient, rows, input, columns, lowered, draw };
-            adapters.backward(values, gradients, &given, input_gradient);
+            adapters.up_gradient(gradients, out_gradient, rows, lowered);
+            adapters.down_gradient(gradients, slope, input, columns, draw);
         }
     }
-}
-
-/// What the adapters' backward pass reads.
-struct Given<'a, E> {
-    out_gradient: &'a [E],
-    rows: usize,
-    input: &'a [E],
-    columns: usize,
-    lowered: &'a Lowered<E>,
-    draw: Option<u64>,
 }
 
 impl Adapters {
@@ -99,7 +122,14 @@ impl Adapters {
     }
 
     /// `scale * x A^T` of all adapters side by side.
-    fn lower<E: Element>(&self, values: &[f32], input: &[E], columns: usize, lowered: &mut Lowered<E>, draw: Option<u64>) {
+    fn lower<E: Element>(
+        &self,
+        values: &[f32],
+        input: &[E],
+        columns: usize,
+        lowered: &mut Lowered<E>,
+        draw: Option<u64>,
+    ) {
         let (rank, total) = (self.rank, self.total());
         let count = input.len() / columns;
         let mut wide = vec![0.0; count * total];
@@ -119,45 +149,79 @@ impl Adapters {
         lowered.0.extend(wide.into_iter().map(|value| E::of(value * self.scale)));
     }
 
-    fn backward<E: Element, T: Element>(&self, values: &[f32], gradients: &mut [f32], given: &Given<'_, E>, input_gradient: Option<&mut [T]>) {
+    fn slope<E: Element>(&self, values: &[f32], out_gradient: &[E], rows: usize) -> Vec<E> {
         let (rank, total) = (self.rank, self.total());
-        let &Given { out_gradient, rows, input, columns, lowered, draw } = given;
         let count = out_gradient.len() / rows;
         let mut wide = vec![0.0; count * total];
         for (number, (place, up)) in self.up.iter().enumerate() {
-            let right = E::right(View::wide(&lowered.0[number * rank..], total));
-            let out = f32::output(&mut gradients[up.clone()], rank, true);
-            product([place.len(), rank, count], View::wide(&out_gradient[place.start..], rows), right, out);
             let right = Right::Full(View::wide(&values[up.clone()], rank));
             let out = f32::output(&mut wide[number * rank..], total, false);
             product([count, rank, place.len()], View::deep(&out_gradient[place.start..], rows), right, out);
         }
-        let slope: Vec<E> = wide.into_iter().map(|value| E::of(value * self.scale)).collect();
+        wide.into_iter().map(|value| E::of(value * self.scale)).collect()
+    }
+
+    fn up_gradient<E: Element>(&self, gradients: &mut [f32], out_gradient: &[E], rows: usize, lowered: &Lowered<E>) {
+        let (rank, total) = (self.rank, self.total());
+        let count = out_gradient.len() / rows;
+        for (number, (place, up)) in self.up.iter().enumerate() {
+            let right = E::right(View::wide(&lowered.0[number * rank..], total));
+            let out = f32::output(&mut gradients[up.clone()], rank, true);
+            product([place.len(), rank, count], View::wide(&out_gradient[place.start..], rows), right, out);
+        }
+    }
+
+    /// The first matrix of an adapter among the parameters.
+    fn first(&self, number: usize) -> Range<usize> {
+        let length = self.down.len() / self.up.len();
+        self.down.start + number * length..self.down.start + (number + 1) * length
+    }
+
+    fn down_gradient<E: Element>(
+        &self,
+        gradients: &mut [f32],
+        slope: &[E],
+        input: &[E],
+        columns: usize,
+        draw: Option<u64>,
+    ) {
+        let (rank, total) = (self.rank, self.total());
+        let count = slope.len() / total;
         if self.dropped(draw, 0).is_none() {
             let right = E::right(View::wide(input, columns));
             let out = f32::output(&mut gradients[self.down.clone()], columns, true);
-            product([total, columns, count], View::wide(&slope, total), right, out);
-            if let Some(into) = input_gradient {
-                let right = Right::Full(View::wide(&values[self.down.clone()], columns));
-                product([count, columns, total], View::deep(&slope, total), right, T::output(into, columns, true));
-            }
-            return;
+            return product([total, columns, count], View::wide(slope, total), right, out);
         }
-        let mut input_gradient = input_gradient;
         for number in 0..self.up.len() {
-            let down = self.down.start + number * rank * columns..self.down.start + (number + 1) * rank * columns;
-            let seed = self.dropped(draw, number).unwrap_or(0);
-            let dropped = drop_out(input, self.dropout, seed);
+            let dropped = drop_out(input, self.dropout, self.dropped(draw, number).unwrap_or(0));
             let right = E::right(View::wide(&dropped, columns));
-            let out = f32::output(&mut gradients[down.clone()], columns, true);
+            let out = f32::output(&mut gradients[self.first(number)], columns, true);
             product([rank, columns, count], View::wide(&slope[number * rank..], total), right, out);
-            if let Some(into) = input_gradient.as_deref_mut() {
-                let mut part = vec![E::default(); count * columns];
-                let right = Right::Full(View::wide(&values[down], columns));
-                product([count, columns, rank], View::deep(&slope[number * rank..], total), right, E::output(&mut part, columns, false));
-                for (into, value) in into.iter_mut().zip(drop_out(&part, self.dropout, seed)) {
-                    *into = T::of(into.value() + value.value());
-                }
+        }
+    }
+
+    fn input_gradient<E: Element, T: Element>(
+        &self,
+        values: &[f32],
+        slope: &[E],
+        columns: usize,
+        into: &mut [T],
+        draw: Option<u64>,
+    ) {
+        let (rank, total) = (self.rank, self.total());
+        let count = slope.len() / total;
+        if self.dropped(draw, 0).is_none() {
+            let right = Right::Full(View::wide(&values[self.down.clone()], columns));
+            return product([count, columns, total], View::deep(slope, total), right, T::output(into, columns, true));
+        }
+        let mut part = vec![E::default(); count * columns];
+        for number in 0..self.up.len() {
+            let right = Right::Full(View::wide(&values[self.first(number)], columns));
+            let left = View::deep(&slope[number * rank..], total);
+            product([count, columns, rank], left, right, E::output(&mut part, columns, false));
+            let dropped = drop_out(&part, self.dropout, self.dropped(draw, number).unwrap_or(0));
+            for (into, value) in into.iter_mut().zip(dropped) {
+                *into = T::of(into.value() + value.value());
             }
         }
     }

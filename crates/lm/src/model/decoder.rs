@@ -1,0 +1,142 @@
+//! The decoder as the rest of the world sees it, in either precision.
+
+use super::build::{Frozen, Lora, Source};
+use super::network::Network;
+use crate::kernel::{Bf16, Precision};
+use crate::{Checkpoint, Config, Dtype, Error, Loss, Parameters, Result, Tokens, Trainee};
+use std::path::Path;
+
+/// What learns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Method {
+    /// Nothing: the model answers only.
+    #[default]
+    None,
+    /// Every weight.
+    Full,
+    /// Adapters beside frozen weights.
+    Lora(Lora),
+    /// Adapters beside weights frozen in NF4 with double quantisation (Dettmers et al. 2023).
+    Qlora(Lora),
+}
+
+/// A decoder that answers and learns.
+#[derive(Clone, Debug)]
+pub struct Decoder(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Full(Box<Network<f32>>),
+    Half(Box<Network<Bf16>>),
+}
+
+/// Does the same in either precision.
+macro_rules! either {
+    ($decoder:expr, $network:ident => $do:expr) => {
+        match $decoder {
+            Kind::Full($network) => $do,
+            Kind::Half($network) => $do,
+        }
+    };
+}
+
+impl Decoder {
+    /// Reads a checkpoint folder of `transformers`.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] if its architecture or an option is not ours, [`Error::Weights`] if its files are
+    /// damaged or do not fit the configuration.
+    pub fn open(folder: &Path, precision: Precision, method: &Method, seed: u64) -> Result<Self> {
+        let config = Config::read(folder)?;
+        let checkpoint = Checkpoint::open(folder)?;
+        Self::build(config, Source::Checkpoint(&checkpoint), precision, method, seed)
+    }
+
+    /// Draws the weights of a new model.
+    ///
+    /// # Errors
+    /// None that a valid configuration can cause.
+    pub fn random(config: Config, precision: Precision, method: &Method, seed: u64) -> Result<Self> {
+        Self::build(config, Source::random(seed), precision, method, seed)
+    }
+
+    fn build(config: Config, source: Source<'_>, precision: Precision, method: &Method, seed: u64) -> Result<Self> {
+        let plain = if precision == Precision::Full { Frozen::Full } else { Frozen::Half };
+        let (frozen, lora) = match method {
+            Method::None => (Some(plain), None),
+            Method::Full => (None, None),
+            Method::Lora(lora) => (Some(plain), Some(lora)),
+            Method::Qlora(lora) => (Some(Frozen::Quantized), Some(lora)),
+        };
+        Ok(Self(match precision {
+            Precision::Full => Kind::Full(Box::new(Network::build(config, source, frozen, lora, seed)?)),
+            Precision::Half => Kind::Half(Box::new(Network::build(config, source, frozen, lora, seed)?)),
+        }))
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &Config {
+        either!(&self.0, network => &network.config)
+    }
+
+    /// Whether activations are computed again in the backward pass instead of kept.
+    pub fn recompute(&mut self, recompute: bool) {
+        either!(&mut self.0, network => network.recompute(recompute));
+    }
+
+    /// Bytes of weights that do not learn.
+    pub fn frozen_bytes(&self) -> usize {
+        either!(&self.0, network => network.frozen_bytes())
+    }
+
+    /// Logits of every token in fp32, [`Config::vocabulary`] numbers each.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if a token is not of the vocabulary.
+    pub fn logits(&mut self, batch: &Tokens) -> Result<Vec<f32>> {
+        self.check(batch)?;
+        Ok(either!(&mut self.0, network => network.logits(batch)))
+    }
+
+    fn check(&self, batch: &Tokens) -> Result<()> {
+        let vocabulary = self.config().vocabulary;
+        let targets = batch.targets.iter().filter(|target| **target != Tokens::IGNORED);
+        match batch.tokens.iter().chain(targets).find(|token| **token as usize >= vocabulary) {
+            Some(token) => Err(Error::Tokenizer(format!(
+                "token {token} is beyond the model's vocabulary of {vocabulary}; is the tokenizer this model's?"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Trainee for Decoder {
+    type Batch = Tokens;
+
+    fn counted(&self, batch: &Tokens) -> u64 {
+        batch.targets.iter().filter(|target| **target != Tokens::IGNORED).count() as u64
+    }
+
+    fn accumulate(&mut self, batch: &Tokens, scale: f32, draw: u64) -> Result<Loss> {
+        self.check(batch)?;
+        Ok(either!(&mut self.0, network => network.accumulate(batch, scale, draw)))
+    }
+
+    fn evaluate(&mut self, batch: &Tokens) -> Result<Loss> {
+        self.check(batch)?;
+        Ok(either!(&mut self.0, network => network.evaluate(batch)))
+    }
+
+    fn parameters(&self) -> &Parameters {
+        either!(&self.0, network => &network.parameters)
+    }
+
+    fn parameters_mut(&mut self) -> &mut Parameters {
+        either!(&mut self.0, network => &mut network.parameters)
+    }
+
+    fn export(&self, folder: &Path) -> Result<()> {
+        let _ = (folder, Dtype::F32);
+        todo!()
+    }
+}
