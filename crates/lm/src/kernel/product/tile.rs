@@ -154,6 +154,7 @@ unsafe fn sums<E: Element, L: Lanes, const ROWS: usize, const WIDE: usize>(
 ) {
     // SAFETY: as for the caller. Rows beyond the tile's height read its last row; their sums are not stored.
     unsafe {
+        tile.prefetch();
         let mut sums = [[L::zero(); WIDE]; ROWS];
         let starts: [*const u8; ROWS] =
             std::array::from_fn(|row| left.start.add(row.min(left.height - 1) * left.row_stride));
@@ -178,6 +179,35 @@ unsafe fn sums<E: Element, L: Lanes, const ROWS: usize, const WIDE: usize>(
         }
         store::<L, ROWS, WIDE>(&sums, tile);
     }
+}
+
+impl Tile<'_> {
+    /// Fetches the lines that the sums will go to: they are cold, and would be waited for one by one at the end.
+    #[inline(always)]
+    fn prefetch(&self) {
+        let (start, size) = match &self.data {
+            Cells::Full(data) => (data.as_ptr().cast::<u8>(), 4),
+            Cells::Half(data) => (data.as_ptr().cast::<u8>(), 2),
+        };
+        for row in 0..self.height {
+            let line = start.wrapping_add(row * self.stride * size);
+            for offset in (0..self.width * size).step_by(64) {
+                fetch(line.wrapping_add(offset));
+            }
+        }
+    }
+}
+
+/// A hint to the processor; any address will do.
+#[inline(always)]
+fn fetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction reads nothing that the program sees and faults on no address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 #[inline(always)]
