@@ -97,7 +97,7 @@ fn large_tensors_are_read_in_pieces() {
 #[test]
 fn bf16_is_rounded_to_the_nearest_and_to_even() {
     let folder = tempfile::tempdir().unwrap();
-    let values = [1.0, 1.00390625, 1.01171875, -1.004, f32::INFINITY, f32::NAN, 0.0, -0.0];
+    let values = [1.0, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -1.004, f32::INFINITY, f32::NAN, 0.0, -0.0];
     let expected = [0x3f80, 0x3f80, 0x3f82, 0xbf81, 0x7f80, 0x7fc0, 0, 0x8000];
     let tensors = [TensorInfo::new("a", [8])];
     for dtype in [Dtype::F32, Dtype::Bf16] {
@@ -158,14 +158,15 @@ fn a_failure_leaves_the_old_weights() {
     let old = old.collect::<Vec<_>>();
     let tensors = tensors();
     let writer = Writer::new(folder.path(), Dtype::F16).shard_bytes(300);
-    let failures: [&dyn Fn(usize, &mut lm::Sink) -> lm::Result<()>; 4] = [
-        &|at, sink| if at == 2 { Err(Error::Tokenizer("stop".into())) } else { sink.push(&numbers(tensors[at].len())) },
-        &|_, sink| sink.push(&[1.0]),
-        &|_, sink| sink.push(&numbers(1_000)),
-        &|at, sink| sink.push(&vec![70_000.0; tensors[at].len()]),
-    ];
-    for (failure, said) in failures.iter().zip(["stop", "lacks 127", "more numbers", "bfloat16"]) {
-        let error = writer.write(&tensors, failure).unwrap_err().to_string();
+    let fill = |failure: usize, at: usize, sink: &mut lm::Sink| match failure {
+        0 if at == 2 => Err(Error::Tokenizer("stop".into())),
+        0 => sink.push(&numbers(tensors[at].len())),
+        1 => sink.push(&[1.0]),
+        2 => sink.push(&numbers(1_000)),
+        _ => sink.push(&vec![70_000.0; tensors[at].len()]),
+    };
+    for (failure, said) in ["stop", "lacks 127", "more numbers", "bfloat16"].into_iter().enumerate() {
+        let error = writer.write(&tensors, |at, sink| fill(failure, at, sink)).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
         let left = files(folder.path()).into_iter().map(|name| fs::read(folder.path().join(name)).unwrap());
         assert_eq!(left.collect::<Vec<_>>(), old);
