@@ -27,4 +27,5 @@ pub use kernel::{Level, Precision, product_speed};
 pub use model::{Decoder, Lora, Method};
 pub use parameters::{Parameters, Span};
 pub use text::Tokens;
+pub use quantized::Nf4;
 pub use trainee::{Loss, Trainee};

@@ -59,6 +59,28 @@ fn every_format_in_one_file_or_in_shards_is_read_as_written() {
     }
 }
 
+/// Shards, bf16 and fp16 as `save_pretrained` writes them; the weights are those of the fp32 checkpoint, rounded.
+#[test]
+fn recorded_checkpoints_are_read() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let exact = Checkpoint::open(&fixtures.join("llama")).unwrap();
+    for (name, dtype, precision) in [("llama_bf16", Dtype::Bf16, 8), ("llama_fp16", Dtype::F16, 11)] {
+        let checkpoint = Checkpoint::open(&fixtures.join(name)).unwrap();
+        assert!(checkpoint.names().eq(exact.names()));
+        for name in checkpoint.names() {
+            let shape = checkpoint.shape(name).unwrap();
+            let mut rounded = vec![0.0; shape.iter().product()];
+            let mut values = rounded.clone();
+            checkpoint.read_f32(name, shape, &mut rounded).unwrap();
+            exact.read_f32(name, shape, &mut values).unwrap();
+            assert_eq!(checkpoint.dtype(name), Some(dtype));
+            let half_a_step = 0.5f32.powi(precision);
+            let near = |(rounded, value): (&f32, &f32)| (rounded - value).abs() <= half_a_step * value.abs().max(1e-4);
+            assert!(rounded.iter().zip(&values).all(near), "{name}");
+        }
+    }
+}
+
 #[test]
 fn rows_are_read_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
 //! `config.json` as checkpoints on the hub have it, its defaults, its refusals, and the way back.
 
-use lm::{Architecture, Config, Dtype, Error, Rotary, Scaling};
+use lm::{Architecture, Checkpoint, Config, Dtype, Error, Rotary, Scaling};
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 
 fn read(config: &Value) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -176,9 +177,9 @@ fn phi3_turns_a_part_and_scales_sines_as_transformers_does() {
 
 #[test]
 fn every_partial_rotation_survives_the_way_through_a_share() {
+    let mut config = read(&without(without(phi_4_mini(), "rope_scaling"), "partial_rotary_factor")).unwrap();
     for head_size in (2..=256).step_by(2) {
         for dimensions in (2..=head_size).step_by(2) {
-            let mut config = read(&without(without(phi_4_mini(), "rope_scaling"), "partial_rotary_factor")).unwrap();
             config.head_size = head_size;
             config.rotary.dimensions = dimensions;
             let share = config.to_json(Dtype::F32)["partial_rotary_factor"].as_f64().unwrap();
@@ -282,4 +283,26 @@ fn a_configuration_that_transformers_could_not_express_is_not_written() {
     let problem = config.write(folder.path(), Dtype::F32).unwrap_err().to_string();
     assert!(problem.contains("mistral"), "{problem}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// `config.json` as version 5 of `transformers` wrote it, and the same model in the layout of the hub.
+#[test]
+fn recorded_configurations_say_the_same_in_both_layouts() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for name in ["llama", "smollm2", "mistral", "qwen3", "phi3", "phi3_long"] {
+        let folder = fixtures.join(name);
+        let config = Config::read(&folder).unwrap();
+        let published = fs::read_to_string(folder.join("config.published.json")).unwrap();
+        assert_eq!(read(&serde_json::from_str(&published).unwrap()).as_ref(), Ok(&config), "{name}");
+        returns(&config);
+        let expected = Checkpoint::open_file(&folder.join("expected.safetensors")).unwrap();
+        let mut factor = [0.0];
+        expected
+            .read_f32("rotary.attention_factor", expected.shape("rotary.attention_factor").unwrap(), &mut factor)
+            .unwrap();
+        match config.rotary.scaling {
+            Scaling::LongRope { attention_factor, .. } => assert_eq!(attention_factor as f32, factor[0]),
+            _ => assert_eq!(factor[0], 1.0),
+        }
+    }
 }
