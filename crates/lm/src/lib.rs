@@ -7,6 +7,7 @@
 //! Invariant: the same weights, data and seed give the same bytes, whatever the number of threads and whatever
 //! else is in the batch.
 
+mod adapter;
 mod checkpoint;
 mod config;
 mod error;
@@ -20,8 +21,9 @@ pub mod text;
 pub mod train;
 mod trainee;
 
+pub use adapter::{Adapter, AdapterConfig, Factors};
 pub use checkpoint::{Checkpoint, Dtype, Sink, TensorInfo, Writer};
-pub use config::{Architecture, Config, Rotary, Scaling};
+pub use config::{Architecture, Config, Projection, Rotary, Scaling};
 pub use error::{Error, Result};
 pub use kernel::{Level, Precision, product_speed};
 pub use model::{Decoder, Lora, Method};

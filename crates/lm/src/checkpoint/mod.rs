@@ -7,6 +7,7 @@ mod write;
 
 pub use dtype::Dtype;
 pub use read::Checkpoint;
+pub(crate) use write::write_file;
 pub use write::{Sink, TensorInfo, Writer};
 
 /// The file of a checkpoint that fits into one.

@@ -152,9 +152,9 @@ impl Checkpoint {
         decode: impl Fn(Dtype, &[u8], &mut [T]),
     ) -> Result<()> {
         let (file, place, dtype) = self.place(name, shape)?;
-        // The header's shape is this one and its product was checked.
-        let width = shape.iter().skip(1).product::<usize>();
         let count = shape.first().copied().unwrap_or(1);
+        // Not the product of the other dimensions, which may overflow where the first is 0.
+        let width = (place.bytes.len() / dtype.bytes()).checked_div(count).unwrap_or(0);
         let rows = rows.unwrap_or(0..count);
         assert!(rows.start <= rows.end && rows.end <= count, "{name} has {count} rows, not {rows:?}");
         assert_eq!(into.len(), rows.len() * width, "buffer for {name}");

@@ -3,9 +3,12 @@
 
 mod check;
 mod defaults;
+mod projections;
 mod read;
 mod rotary;
 mod write;
+
+pub use projections::Projection;
 
 /// Whose names and rules a checkpoint follows (`model_type` of `config.json`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
