@@ -1,14 +1,22 @@
 //! Transaction monitoring: a person, an account and recent transactions; clear, review, report or block.
 
 pub mod facts;
+pub mod features;
 pub mod generate;
+pub mod prompt;
+mod reading;
 mod scenarios;
+mod targets;
 mod truth;
 
 use decision::{Decision, Desk, Truth};
 
 pub use facts::Facts;
+pub use features::{FeatureShape, Features, features};
 pub use generate::{Generator, Recipe, RecipeError};
+pub use prompt::{AnswerError, PromptStyle, completion, parse_answer, prompt, whole_tokens};
+pub use reading::{MOST_TRANSACTIONS, TooMany};
+pub use targets::{LabelError, Target};
 pub use truth::training_line;
 
 /// The rule file that ships with the desk.
