@@ -24,6 +24,12 @@ pub struct Recipe {
     pub candidates_per_case: u64,
     /// Share of boundary cases.
     pub boundary: f64,
+    /// Share of cases moved onto edges of the rules, several at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub edges: f64,
+    /// Share of cases on edges in which a field is missing or mistyped.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub malformed: f64,
     /// Share of persons forced to be unverified.
     pub unverified: f64,
     /// Share of sanctioned persons in any scenario.
@@ -32,6 +38,11 @@ pub struct Recipe {
     pub scenarios: BTreeMap<String, f64>,
     /// Share of each outcome.
     pub quotas: BTreeMap<String, f64>,
+}
+
+/// Shares that are not used are not written, as in recipes from before they were there.
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// A recipe that cannot be used.
@@ -76,6 +87,8 @@ impl Recipe {
             ("last_day", recipe.last_day.parse::<Date>().is_ok()),
             ("candidates_per_case", recipe.candidates_per_case > 0),
             ("boundary", share(recipe.boundary)),
+            ("edges", share(recipe.edges)),
+            ("malformed", share(recipe.malformed)),
             ("unverified", share(recipe.unverified)),
             ("background_sanctions", share(recipe.background_sanctions)),
             ("scenarios", recipe.scenarios.values().all(|p| *p >= 0.0) && recipe.scenarios.values().sum::<f64>() > 0.0),

@@ -1,5 +1,6 @@
 //! Transaction monitoring: a person, an account and recent transactions; clear, review, report or block.
 
+mod edges;
 pub mod facts;
 pub mod features;
 pub mod generate;
@@ -24,6 +25,9 @@ pub const RULES: &str = include_str!("data/transactions.drl");
 
 /// The recipe that ships with the desk.
 pub const RECIPE: &str = include_str!("data/recipe.toml");
+
+/// The recipe of cases to train models on: half of them like those of [`RECIPE`], half on the edges of the rules.
+pub const TRAINING_RECIPE: &str = include_str!("data/training.toml");
 
 /// The outcomes, least severe first; the place is the canonical level of escalation.
 pub const OUTCOMES: [&str; 4] = ["CLEAR", "REVIEW", "SAR", "BLOCK"];

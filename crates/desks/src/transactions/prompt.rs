@@ -209,7 +209,9 @@ fn transaction(text: &mut String, leg: &Leg<'_>) {
     });
     match leg.hour {
         // Writing to a string does not fail.
-        Hour::Clock(hour) => drop(write!(text, " {hour:02}h")),
+        Hour::Clock(hour) => {
+            let _ = write!(text, " {hour:02}h");
+        }
         Hour::Before => text.push_str(ODD_HOURS[0]),
         Hour::After => text.push_str(ODD_HOURS[1]),
         Hour::Unknown => text.push_str(ODD_HOURS[2]),
@@ -230,7 +232,7 @@ fn number(text: &mut String, value: Option<f64>) {
     let digits = value.floor().abs().min(most).to_string();
     let sign = if value < 0.0 { "-" } else { "" };
     // Writing to a string does not fail.
-    drop(write!(text, " {sign}#{}:{digits}", digits.len()));
+    let _ = write!(text, " {sign}#{}:{digits}", digits.len());
 }
 
 #[cfg(test)]

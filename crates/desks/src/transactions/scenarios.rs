@@ -6,11 +6,12 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value, json};
 
+use super::edges;
 use super::facts::{Account, Facts, Person, Transaction};
 use super::generate::Recipe;
 
 const SAFE: [&str; 14] = ["CA", "US", "GB", "FR", "DE", "MX", "IN", "AE", "ES", "IT", "SE", "NL", "JP", "AU"];
-const RISK: [&str; 5] = ["RU", "IR", "KP", "AF", "SY"];
+pub(super) const RISK: [&str; 5] = ["RU", "IR", "KP", "AF", "SY"];
 const SEGMENTS: [&str; 4] = ["retail", "premier", "student", "small_business"];
 
 /// A scenario's name and what it draws.
@@ -32,11 +33,11 @@ pub(super) fn names() -> Vec<&'static str> {
 }
 
 /// What a scenario draws with.
-struct Draw<'d> {
-    random: &'d mut dyn rand::RngCore,
+pub(super) struct Draw<'d> {
+    pub(super) random: &'d mut dyn rand::RngCore,
     last_day: Date,
     /// The person's usual amount and number a day.
-    amount: f64,
+    pub(super) amount: f64,
     per_day: f64,
 }
 
@@ -69,25 +70,32 @@ pub(super) fn draw(recipe: &Recipe, last_day: Date, random: &mut impl Rng) -> Va
     let mut draw =
         Draw { amount: person.avg_tx_amount_90d, per_day: person.avg_tx_per_day_90d, last_day, random: &mut *random };
     let recent_tx = scenario(&mut draw);
-    let facts = Facts { person, account, recent_tx, other: Map::new() };
+    let mut facts = Facts { person, account, recent_tx, other: Map::new() };
+    let on_edge = recipe.edges > 0.0 && draw.random.random_bool(recipe.edges);
+    if on_edge {
+        edges::apply(&mut draw, &mut facts);
+    }
     // A struct of plain fields always serialises.
     let mut facts = serde_json::to_value(facts).unwrap_or_default();
     if random.random_bool(recipe.boundary) {
         move_to_edge(&mut facts, random);
     }
+    if on_edge && random.random_bool(recipe.malformed) {
+        edges::malform(&mut facts, random);
+    }
     facts
 }
 
-fn pick<'a>(random: &mut (impl Rng + ?Sized), list: &[&'a str]) -> &'a str {
+pub(super) fn pick<'a>(random: &mut (impl Rng + ?Sized), list: &[&'a str]) -> &'a str {
     list.choose(random).copied().unwrap_or_default()
 }
 
-fn cents(amount: f64) -> f64 {
+pub(super) fn cents(amount: f64) -> f64 {
     (amount * 100.0).round() / 100.0
 }
 
 impl Draw<'_> {
-    fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
         self.random.random_range(low..high)
     }
 
@@ -108,14 +116,14 @@ impl Draw<'_> {
         count.max(least)
     }
 
-    fn stamp(&mut self, days_back: i64, hours: &[i8]) -> String {
+    pub(super) fn stamp(&mut self, days_back: i64, hours: &[i8]) -> String {
         let day = self.last_day.saturating_sub(self.random.random_range(0..days_back).days());
         let hour = hours.choose(&mut self.random).copied().unwrap_or(12);
         let (minute, second) = (self.random.random_range(0..60), self.random.random_range(0..60));
         format!("{day}T{hour:02}:{minute:02}:{second:02}Z")
     }
 
-    fn transaction(&mut self, amount: f64, channels: &[&str], directions: &[&str]) -> Transaction {
+    pub(super) fn transaction(&mut self, amount: f64, channels: &[&str], directions: &[&str]) -> Transaction {
         const DAY: [i8; 9] = [9, 10, 11, 12, 13, 14, 15, 16, 17];
         Transaction {
             tx_id: format!("T{}", self.random.random_range(100_000..1_000_000)),
@@ -139,7 +147,7 @@ impl Draw<'_> {
     }
 }
 
-const BOTH: [&str; 2] = ["in", "out"];
+pub(super) const BOTH: [&str; 2] = ["in", "out"];
 
 fn normal(draw: &mut Draw<'_>) -> Vec<Transaction> {
     let mean = (draw.per_day * draw.between(0.5, 2.0)).max(0.2);
