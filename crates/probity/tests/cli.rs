@@ -133,6 +133,18 @@ fn an_endless_rule_loop_is_stopped_and_named() {
 }
 
 #[test]
+fn cases_to_train_on_are_generated_by_a_recipe_of_their_own() {
+    let out = folder("generate-training");
+    let arguments = ["generate", "transactions", "--mix", "training", "--cases", "300", "--out", text(&out)];
+    assert!(probity(&arguments, b"").status.success());
+    let manifest = std::fs::read(out.join("manifest.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    assert_eq!(manifest["recipe"]["edges"], 0.5);
+    let arguments = ["generate", "transactions", "--mix", "training", "--recipe", "own.toml", "--out", text(&out)];
+    assert_eq!(probity(&arguments, b"").status.code(), Some(2));
+}
+
+#[test]
 fn generated_cases_are_the_same_on_any_number_of_threads() {
     let (one, two) = (folder("generate-1"), folder("generate-2"));
     for (out, threads) in [(&one, "1"), (&two, "2")] {

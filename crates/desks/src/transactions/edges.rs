@@ -175,9 +175,10 @@ fn opposite_legs(draw: &mut Draw<'_>, facts: &mut Facts) {
     facts.recent_tx.insert(behind, second);
 }
 
-/// One to five transactions around the night's beginning and end; the others at any hour at times.
+/// One to five transactions, or all, around the night's beginning and end; the others at any hour at times.
 fn hours(draw: &mut Draw<'_>, facts: &mut Facts) {
-    let count = draw.random.random_range(1..=5);
+    let all = draw.random.random_bool(0.15);
+    let count = if all { facts.recent_tx.len() } else { draw.random.random_range(1..=5) };
     fill(draw, facts, count);
     if draw.random.random_bool(0.3) {
         let day: Vec<i8> = (5..23).collect();

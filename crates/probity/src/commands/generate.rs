@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use deciders::rules::Rules;
 use decision::Decider;
 use desks::transactions::{self, Generator, Recipe, training_line};
@@ -40,9 +40,30 @@ pub(crate) struct Transactions {
     /// The rules that label; the shipped ones if left out.
     #[arg(long)]
     rules: Option<PathBuf>,
-    /// The recipe; the shipped one if left out.
+    /// Which of the shipped recipes.
+    #[arg(long, value_enum, default_value_t = Mix::Ordinary, conflicts_with = "recipe")]
+    mix: Mix,
+    /// A recipe of your own.
     #[arg(long)]
     recipe: Option<PathBuf>,
+}
+
+/// The recipes that ship with the desk.
+#[derive(Clone, Copy, ValueEnum)]
+enum Mix {
+    /// Cases as a bank sees them, one in ten on an edge of a rule.
+    Ordinary,
+    /// Cases to train models on: half of them on edges of the rules, several rules at once.
+    Training,
+}
+
+impl Mix {
+    fn recipe(self) -> &'static str {
+        match self {
+            Self::Ordinary => transactions::RECIPE,
+            Self::Training => transactions::TRAINING_RECIPE,
+        }
+    }
 }
 
 /// As many threads as there are processors.
@@ -59,7 +80,7 @@ pub(crate) fn run(command: Command) -> Outcome {
                 Some(path) => {
                     std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?
                 }
-                None => transactions::RECIPE.to_owned(),
+                None => arguments.mix.recipe().to_owned(),
             };
             let recipe = Recipe::read(&recipe).map_err(|error| UsageError(format!("recipe: {error}")))?;
             let plan = Plan { recipe, seed: arguments.seed, cases: arguments.cases, threads: arguments.threads.max(1) };
