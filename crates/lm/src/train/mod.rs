@@ -3,10 +3,12 @@
 mod checkpoint;
 mod cursor;
 mod curve;
+mod decoder_recipe;
 mod elementwise;
 mod optimizer;
 mod plan;
 mod progress;
+mod recipe;
 mod report;
 mod run;
 mod schedule;
@@ -16,8 +18,13 @@ mod summary;
 mod trainer;
 mod training;
 
+pub use decoder_recipe::{
+    AdapterSettings, DataSettings, DecoderDetails, DecoderRecipe, Method, ModelSettings, Precision, Shape,
+    ValidationSettings,
+};
 pub use optimizer::{Optimizer, clip, norm};
 pub use progress::{Progress, Step, Validation};
+pub use recipe::{Details, Recipe};
 pub use run::Run;
 pub use schedule::{Schedule, ScheduleKind, Warmup};
 pub use source::Source;

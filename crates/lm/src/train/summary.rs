@@ -38,9 +38,9 @@ pub struct PhaseSummary {
     pub steps: u64,
     /// Training loss of its last step.
     pub last_loss: Option<f64>,
-    /// Lowest validation loss.
-    pub best_validation_loss: Option<f64>,
-    /// Accuracy at the lowest validation loss, where the source measures it.
+    /// Validation loss of the weights that the phase left.
+    pub validation_loss: Option<f64>,
+    /// Their accuracy, where the source measures it.
     pub accuracy: Option<f64>,
     /// The step whose weights the phase left.
     pub weights_of_step: u64,

@@ -1,17 +1,16 @@
 //! The loop: batches in, steps taken, checkpoints and logs out.
 
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, remove};
 use super::cursor::{Best, Cursor};
 use super::optimizer::{Optimizer, clip, norm};
 use super::progress::{Progress, Step, Validation};
 use super::run::{Log, Run};
 use super::source::Source;
 use super::summary::{Ending, PhaseSummary, Summary};
-use super::training::{Every, Phase, Training};
+use super::training::{Every, Gate, Phase, Training};
 use super::{plan, report};
 use crate::{Error, Loss, Result, Trainee};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Trains from where the run folder stands: from the beginning in a new one, from the newest checkpoint that is whole
@@ -60,10 +59,22 @@ struct Trainer<'a, T, S, P> {
     cursor: Cursor,
     log: Log,
     validations: Log,
+    /// The epoch that was last asked for.
+    length: Option<Length>,
+    /// The last validation of the phase.
+    measured: Option<Best>,
     /// When seconds were last added up.
     clock: Instant,
     /// Seconds of a step, smoothed over this process.
     pace: Option<f64>,
+}
+
+/// How many micro-batches an epoch has.
+#[derive(Clone, Copy)]
+struct Length {
+    phase: usize,
+    epoch: u64,
+    batches: Option<u64>,
 }
 
 /// The micro-batches of a step.
@@ -71,6 +82,8 @@ struct Gathered<B> {
     batches: Vec<B>,
     /// Whether they are the last of the epoch.
     last: bool,
+    /// Whether the epoch has no end.
+    endless: bool,
 }
 
 impl<'a, T, S, P> Trainer<'a, T, S, P>
@@ -93,6 +106,13 @@ where
             .map(|(number, phase)| plan::steps(source, training, phase, number))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(|problem| problem.at(run))?;
+        for (number, phase) in phases.iter().enumerate() {
+            let needed = training.stop.is_some() || phase.gate.is_some();
+            if needed && source.validation(number, 0)?.is_none() {
+                let problem = format!("phase {:?}: an early stop or a gate needs validation data", phase.name);
+                return Err(Error::Configuration { path: run.path("recipe.json"), problem });
+            }
+        }
         let mut optimizer = Optimizer::new(&training.optimizer, trainee.parameters().values.len());
         let checkpoints = run.checkpoints();
         let resumed = checkpoints.resume(trainee.parameters_mut(), &mut optimizer, |message| progress.note(message))?;
@@ -113,6 +133,8 @@ where
             cursor,
             log,
             validations,
+            length: None,
+            measured: None,
             clock: Instant::now(),
             pace: None,
         })
@@ -148,17 +170,25 @@ where
     /// The next micro-batches, up to the end of the epoch.
     fn gather(&mut self) -> Result<Gathered<T::Batch>> {
         let Cursor { phase, epoch, .. } = self.cursor;
-        let count = self.source.batches(phase, epoch)?;
+        let count = match self.length {
+            Some(length) if length.phase == phase && length.epoch == epoch => length.batches,
+            _ => {
+                let batches = self.source.batches(phase, epoch)?;
+                self.length = Some(Length { phase, epoch, batches });
+                batches
+            }
+        };
+        let endless = count.is_none();
         let ends = |batch| count.is_some_and(|count| batch >= count);
         let mut batches = Vec::with_capacity(self.training.batch.accumulate);
         while batches.len() < self.training.batch.accumulate && !ends(self.cursor.batch) {
             let Some(batch) = self.source.batch(phase, epoch, self.cursor.batch)? else {
-                return Ok(Gathered { batches, last: true });
+                return Ok(Gathered { batches, last: true, endless });
             };
             self.cursor.batch += 1;
             batches.push(batch);
         }
-        Ok(Gathered { batches, last: ends(self.cursor.batch) })
+        Ok(Gathered { batches, last: ends(self.cursor.batch), endless })
     }
 
     /// One optimiser step: the gradient of the mean loss over all counted items of the batches.
@@ -238,10 +268,9 @@ where
 
     /// Goes to the next epoch behind the last batch of one.
     fn turn_epoch(&mut self, gathered: &Gathered<T::Batch>, counted: u64) -> Result<()> {
-        // Batches that count nothing are passed over, but a whole epoch of them would never end a phase of steps,
-        // nor would a source that makes them for ever.
-        let endless = !gathered.last && counted == 0;
-        if (gathered.last && self.cursor.epoch_step == 0) || endless {
+        // Batches that count nothing are passed over, but a phase of steps would never end if there were no others.
+        let barren = if gathered.endless { counted == 0 } else { gathered.last && self.cursor.epoch_step == 0 };
+        if barren {
             let name = &self.phases[self.cursor.phase].name;
             let problem = format!("phase {name:?}: there is nothing in the training data that the loss counts");
             return Err(Error::Configuration { path: self.run.path("recipe.json"), problem });
@@ -280,21 +309,20 @@ where
             index += 1;
         }
         if loss.count == 0 {
-            return match phase.gate.is_some() || self.training.stop.is_some() {
-                true => Err(self.misses(phase, "the early stop and gates need validation data")),
-                false => Ok(None),
-            };
+            return Ok(None);
         }
         let loss = self.finite("validation loss", loss.mean())?;
         let accuracy = self.source.accuracy(self.trainee, number)?;
         if phase.gate.is_some_and(|gate| gate.accuracy.is_some()) && accuracy.is_none() {
-            return Err(self.misses(phase, "its gate asks for an accuracy, and this kind of data has none"));
-        }
-        let best = self.cursor.plateau.take(loss);
-        if best {
-            self.cursor.best = Some(Best { step: self.cursor.step, loss, accuracy });
+            let problem = format!("phase {:?}: its gate asks for an accuracy, and this data has none", phase.name);
+            return Err(Error::Configuration { path: self.run.path("recipe.json"), problem });
         }
         let Cursor { step, epoch, .. } = self.cursor;
+        let best = self.cursor.plateau.take(loss);
+        self.measured = Some(Best { step, loss, accuracy });
+        if best {
+            self.cursor.best = self.measured;
+        }
         let validation = Validation { step, phase: number, epoch, loss, accuracy, best };
         self.validations.push(&validation)?;
         self.progress.validation(&validation);
@@ -302,20 +330,13 @@ where
         Ok(stop.then_some(Ending::Plateau))
     }
 
-    fn misses(&self, phase: &Phase, problem: &str) -> Error {
-        let problem = format!("phase {:?}: {problem}", phase.name);
-        Error::Configuration { path: self.run.path("recipe.json"), problem }
-    }
-
     /// Puts back the best weights, tries the gate and goes to the next phase.
     fn end_phase(&mut self, phase: &Phase, ending: Ending) -> Result<()> {
         let weights_of_step = self.restore_best()?;
-        let best = self.cursor.best;
-        let passed = phase.gate.is_none_or(|gate| {
-            let loss = gate.loss.is_none_or(|bound| best.is_some_and(|best| best.loss <= bound));
-            let accuracy = best.and_then(|best| best.accuracy);
-            loss && gate.accuracy.is_none_or(|bound| accuracy.is_some_and(|accuracy| accuracy >= bound))
-        });
+        // What the weights are now was measured when they were saved, or just before.
+        let measured =
+            [self.measured, self.cursor.best].into_iter().flatten().find(|best| best.step == weights_of_step);
+        let passed = phase.gate.is_none_or(|gate| passes(gate, measured));
         if ending == Ending::Plateau {
             self.progress.note(&format!("phase {:?} was stopped early: its validation loss hardly falls", phase.name));
         }
@@ -327,14 +348,15 @@ where
             ending: if passed { ending } else { Ending::Gate },
             steps: self.cursor.phase_step,
             last_loss: self.cursor.last_loss,
-            best_validation_loss: best.map(|best| best.loss),
-            accuracy: best.and_then(|best| best.accuracy),
+            validation_loss: measured.map(|measured| measured.loss),
+            accuracy: measured.and_then(|measured| measured.accuracy),
             weights_of_step,
         };
         self.totals[self.cursor.phase] = Some(self.cursor.phase_step);
         let last = self.cursor.phase + 1 == self.phases.len();
         let end = if !passed { Some(Ending::Gate) } else { last.then_some(ending) };
         self.cursor.next_phase(summary, self.phases.len(), end);
+        self.measured = None;
         self.optimizer = Optimizer::new(&self.training.optimizer, self.optimizer.first.len());
         Ok(())
     }
@@ -356,7 +378,10 @@ where
         self.tick();
         let keep = self.training.checkpoint.keep;
         self.checkpoints.save(&self.cursor, self.trainee.parameters(), &self.optimizer, keep)?;
-        report::write(self.run, &self.phases)
+        report::write(self.run, &self.phases)?;
+        // What saving takes is no part of the next step's pace.
+        self.tick();
+        Ok(())
     }
 
     /// Steps of the phase, if that is known.
@@ -391,17 +416,21 @@ where
     /// Exports the model and writes the summary. Repeated when a run is resumed that had already ended.
     fn finish(self) -> Result<Summary> {
         let place = self.run.path("model");
-        let part: PathBuf = self.run.path("model.part");
-        for folder in [&part, &place] {
-            if folder.exists() {
-                std::fs::remove_dir_all(folder).map_err(Error::io(folder))?;
-            }
-        }
+        let part = self.run.path("model.part");
+        remove(&part)?;
         self.trainee.export(&part)?;
+        remove(&place)?;
         std::fs::rename(&part, &place).map_err(Error::io(&place))?;
         report::write(self.run, &self.phases)?;
         let summary = self.summary(self.cursor.ending.unwrap_or(Ending::Length));
         self.run.write_json("summary.json", &summary)?;
         Ok(summary)
     }
+}
+
+/// Whether what was measured meets the bounds.
+fn passes(gate: Gate, measured: Option<Best>) -> bool {
+    let loss = gate.loss.is_none_or(|bound| measured.is_some_and(|best| best.loss <= bound));
+    let accuracy = measured.and_then(|best| best.accuracy);
+    loss && gate.accuracy.is_none_or(|bound| accuracy.is_some_and(|accuracy| accuracy >= bound))
 }

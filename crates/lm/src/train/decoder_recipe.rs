@@ -1,0 +1,450 @@
+//! What the recipe of a decoder says: which model, what of it is trained, on what data.
+
+use super::recipe::{Details, Recipe};
+use crate::{Architecture, Config, Rotary, Scaling};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A recipe of a decoder.
+pub type DecoderRecipe = Recipe<DecoderDetails>;
+
+/// `dtype`, `[model]`, `[method]` and `[data]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecoderDetails {
+    /// In what matrix products run, and in what frozen weights are held.
+    pub dtype: Precision,
+    /// `[model]`: a checkpoint to begin from, or the shape of a new model.
+    pub model: ModelSettings,
+    /// `[method]`: what is trained.
+    pub method: Method,
+    /// `[data]`.
+    pub data: DataSettings,
+}
+
+/// Number formats of matrix products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// bfloat16 products summed in 32 bits.
+    Bf16,
+}
+
+/// What training begins from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "ModelTable", untagged)]
+pub enum ModelSettings {
+    /// A folder in Hugging Face layout.
+    Checkpoint {
+        /// The folder.
+        checkpoint: PathBuf,
+    },
+    /// New weights, drawn by the seed.
+    Scratch(Shape),
+}
+
+impl Default for ModelSettings {
+    fn default() -> Self {
+        Self::Scratch(Shape::default())
+    }
+}
+
+/// The shape of a new Llama-like model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Shape {
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub key_value_heads: usize,
+    /// Inner width of the feed-forward network.
+    pub intermediate: usize,
+    /// Longest sequence.
+    pub positions: usize,
+    /// Whether the output head is the embedding.
+    pub tied: bool,
+    /// Base of the rotary embedding.
+    pub rope_base: f64,
+    /// Number of tokens.
+    pub vocabulary: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            hidden: 256,
+            layers: 6,
+            heads: 4,
+            key_value_heads: 4,
+            intermediate: 688,
+            positions: 1024,
+            tied: true,
+            rope_base: 10_000.0,
+            vocabulary: 4096,
+        }
+    }
+}
+
+impl Shape {
+    /// The configuration of a model of this shape. Its special tokens are for the tokenizer to say.
+    pub fn config(&self) -> Config {
+        let head_size = self.hidden / self.heads;
+        Config {
+            architecture: Architecture::Llama,
+            vocabulary: self.vocabulary,
+            hidden: self.hidden,
+            layers: self.layers,
+            heads: self.heads,
+            key_value_heads: self.key_value_heads,
+            head_size,
+            intermediate: self.intermediate,
+            norm_epsilon: 1e-5,
+            tied: self.tied,
+            sliding_window: None,
+            query_key_norm: false,
+            positions: self.positions,
+            rotary: Rotary { base: self.rope_base, dimensions: head_size, scaling: Scaling::None },
+            beginning: None,
+            end: Vec::new(),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let sizes = [self.hidden, self.layers, self.heads, self.key_value_heads, self.intermediate, self.positions];
+        let problem = if sizes.contains(&0) || self.vocabulary == 0 {
+            "every number of its shape must be at least 1".into()
+        } else if !self.hidden.is_multiple_of(2 * self.heads) {
+            format!("hidden ({}) must be heads ({}) times an even number", self.hidden, self.heads)
+        } else if !self.heads.is_multiple_of(self.key_value_heads) {
+            format!("key_value_heads ({}) must divide heads ({})", self.key_value_heads, self.heads)
+        } else if !(self.rope_base.is_finite() && self.rope_base > 1.0) {
+            "rope_base must be greater than 1".into()
+        } else {
+            return Ok(());
+        };
+        Err(format!("model: {problem}"))
+    }
+}
+
+/// `[model]` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelTable {
+    checkpoint: Option<PathBuf>,
+    hidden: Option<usize>,
+    layers: Option<usize>,
+    heads: Option<usize>,
+    key_value_heads: Option<usize>,
+    intermediate: Option<usize>,
+    positions: Option<usize>,
+    tied: Option<bool>,
+    rope_base: Option<f64>,
+    vocabulary: Option<usize>,
+}
+
+impl TryFrom<ModelTable> for ModelSettings {
+    type Error = String;
+
+    fn try_from(table: ModelTable) -> Result<Self, String> {
+        if let Some(checkpoint) = table.checkpoint {
+            let sizes = [table.hidden, table.layers, table.heads, table.key_value_heads, table.intermediate];
+            let more = [table.positions, table.vocabulary].iter().chain(&sizes).any(Option::is_some);
+            if more || table.tied.is_some() || table.rope_base.is_some() {
+                return Err("a checkpoint has its own shape: leave either it or the shape out".into());
+            }
+            return Ok(Self::Checkpoint { checkpoint });
+        }
+        let usual = Shape::default();
+        let hidden = table.hidden.unwrap_or(usual.hidden);
+        let heads = table.heads.unwrap_or(usual.heads);
+        // SwiGLU has three matrices where others have two: 8/3 of the width, in whole vectors.
+        let intermediate = hidden.div_ceil(6).saturating_mul(16);
+        Ok(Self::Scratch(Shape {
+            hidden,
+            layers: table.layers.unwrap_or(usual.layers),
+            heads,
+            key_value_heads: table.key_value_heads.unwrap_or(heads),
+            intermediate: table.intermediate.unwrap_or(intermediate),
+            positions: table.positions.unwrap_or(usual.positions),
+            tied: table.tied.unwrap_or(usual.tied),
+            rope_base: table.rope_base.unwrap_or(usual.rope_base),
+            vocabulary: table.vocabulary.unwrap_or(usual.vocabulary),
+        }))
+    }
+}
+
+/// What is trained.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Method {
+    /// All weights.
+    #[default]
+    Full,
+    /// Low-rank adapters beside frozen matrices (Hu et al. 2021).
+    Lora(AdapterSettings),
+    /// The same beside matrices held in NF4 with double quantisation (Dettmers et al. 2023).
+    Qlora(AdapterSettings),
+}
+
+impl Method {
+    /// The adapter, if one is trained.
+    pub fn adapter(&self) -> Option<&AdapterSettings> {
+        match self {
+            Self::Full => None,
+            Self::Lora(adapter) | Self::Qlora(adapter) => Some(adapter),
+        }
+    }
+}
+
+/// The adapter of [`Method::Lora`] and [`Method::Qlora`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdapterSettings {
+    /// Inner width.
+    pub rank: usize,
+    /// The product is multiplied by `alpha / rank`.
+    pub alpha: f64,
+    /// Share of an adapter's inputs that is dropped in training.
+    pub dropout: f64,
+    /// Matrices that get one, by the last part of their names.
+    pub targets: Vec<String>,
+}
+
+impl Default for AdapterSettings {
+    fn default() -> Self {
+        let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+        Self { rank: 16, alpha: 32.0, dropout: 0.05, targets: targets.map(String::from).to_vec() }
+    }
+}
+
+/// `[data]`: what is learned from. Paths are relative to the working directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSettings {
+    /// Training examples, JSON lines; none when the command brings them.
+    pub train: Option<PathBuf>,
+    /// Validation examples: a file of them, or the share of the training examples that the seed sets apart.
+    pub validation: Option<ValidationSettings>,
+    /// Tokens that an example has at most; the model's positions when not given. Longer ones lose input, never the
+    /// answer.
+    pub tokens: Option<usize>,
+    /// Whether the reasoning of an example stands before its answer in what is learned.
+    pub cot: bool,
+}
+
+impl Default for DataSettings {
+    fn default() -> Self {
+        Self { train: None, validation: None, tokens: None, cot: true }
+    }
+}
+
+/// Where validation examples come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a file of examples or a share of the training examples (0.1)")]
+pub enum ValidationSettings {
+    /// The share, between 0 and 1.
+    Share(f64),
+    /// The file.
+    File(PathBuf),
+}
+
+impl Details for DecoderDetails {
+    const KEYS: &'static [&'static str] = &["dtype", "model", "method", "data"];
+
+    fn resolve(&mut self) -> Result<(), String> {
+        if let ModelSettings::Scratch(shape) = &self.model {
+            shape.check()?;
+            if self.method.adapter().is_some() {
+                return Err("method: adapters need model.checkpoint, weights that are worth keeping".into());
+            }
+        }
+        if let Some(adapter) = self.method.adapter() {
+            let alpha = adapter.alpha.is_finite() && adapter.alpha > 0.0;
+            for (holds, problem) in [
+                (adapter.rank > 0, "method.rank must be at least 1"),
+                (alpha, "method.alpha must be greater than 0"),
+                ((0.0..1.0).contains(&adapter.dropout), "method.dropout must be from 0 up to, but not including, 1"),
+                (!adapter.targets.is_empty(), "method.targets must name at least one matrix"),
+            ] {
+                if !holds {
+                    return Err(problem.into());
+                }
+            }
+        }
+        match self.data.validation {
+            Some(ValidationSettings::Share(share)) if !(share > 0.0 && share < 1.0) => {
+                Err("data.validation as a share must lie between 0 and 1".into())
+            }
+            _ if self.data.tokens == Some(0) => Err("data.tokens must be at least 1".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{Every, OptimizerKind, ScheduleKind, StopSettings, Warmup};
+    use std::path::Path;
+
+    fn read(text: &str, overrides: &[&str]) -> Result<DecoderRecipe, String> {
+        let overrides: Vec<String> = overrides.iter().map(|line| (*line).to_owned()).collect();
+        DecoderRecipe::parse(Path::new("run.toml"), text, &overrides).map_err(|error| error.to_string())
+    }
+
+    const SCREENING: &str = r#"
+seed = 7
+dtype = "bf16"
+checkpointing = true
+
+[model]
+checkpoint = "models/Llama"
+
+[method]
+kind = "lora"
+rank = 16
+alpha = 32
+dropout = 0.05
+
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+tokens = 4096
+
+[batch]
+tokens = 8192
+accumulate = 16
+
+[optimizer]
+rate = 1e-5
+
+[schedule]
+kind = "cosine"
+warmup = 0.03
+
+[stop]
+
+[[phase]]
+name = "easy"
+difficulty = ["easy"]
+epochs = 2
+gate = { accuracy = 0.9 }
+
+[[phase]]
+name = "hard"
+difficulty = ["hard"]
+epochs = 1
+rate = 5e-6
+"#;
+
+    #[test]
+    fn a_curriculum_of_the_screening_kind_can_be_said() {
+        let recipe = read(SCREENING, &[]).expect("a recipe");
+        assert_eq!(recipe.details.dtype, Precision::Bf16);
+        assert_eq!(recipe.details.method, Method::Lora(AdapterSettings::default()));
+        assert_eq!(recipe.training.stop, Some(StopSettings { improvement: 0.05, epochs: 3 }));
+        assert_eq!(recipe.training.schedule.warmup, Warmup::Share(0.03));
+        assert_eq!(recipe.training.checkpoint.every, Every::Epoch);
+        assert_eq!(recipe.training.phases()[1].rate, 5e-6);
+        let json = serde_json::to_value(&recipe).expect("JSON");
+        assert_eq!(json["method"]["kind"], "lora");
+        assert_eq!(json["optimizer"]["betas"], serde_json::json!([0.9, 0.999]));
+        assert_eq!(json["model"]["checkpoint"], "models/Llama");
+        assert_eq!(json["checkpoint"]["every"], "epoch");
+        assert_eq!(json["phase"][0]["name"], "easy");
+        assert_eq!(json["data"]["validation"], "validation.jsonl");
+    }
+
+    #[test]
+    fn quantised_adapters_of_the_rule_kind_can_be_said() {
+        let recipe = read(
+            "epochs = 2\n[model]\ncheckpoint = \"m\"\n[method]\nkind = \"qlora\"\nrank = 32\nalpha = 16\n\
+             [optimizer]\nrate = 2e-4\n",
+            &[],
+        )
+        .expect("a recipe");
+        let adapter = recipe.details.method.adapter().expect("an adapter");
+        assert_eq!((adapter.rank, adapter.alpha, adapter.targets.len()), (32, 16.0, 7));
+        assert!(matches!(recipe.details.method, Method::Qlora(_)));
+    }
+
+    #[test]
+    fn every_value_can_be_overridden() {
+        let overrides = [
+            "seed=9",
+            "optimizer.kind=lion",
+            "optimizer.rate=1",
+            "schedule.kind = \"linear\"",
+            "schedule.warmup=20",
+            "phase.1.epochs=5",
+            "method.targets=[\"q_proj\"]",
+            "checkpoint.every=50",
+            "data.validation=0.1",
+            "stop.epochs=2",
+        ];
+        let recipe = read(SCREENING, &overrides).expect("a recipe");
+        let training = &recipe.training;
+        assert_eq!((training.seed, training.optimizer.kind, training.optimizer.rate), (9, OptimizerKind::Lion, 1.0));
+        assert_eq!(training.optimizer.betas(), [0.9, 0.99]);
+        assert_eq!((training.schedule.kind, training.schedule.warmup), (ScheduleKind::Linear, Warmup::Steps(20)));
+        assert_eq!(training.phases()[1].epochs, Some(5));
+        assert_eq!(recipe.details.method.adapter().expect("an adapter").targets, ["q_proj"]);
+        assert_eq!(training.checkpoint.every, Every::Steps(50));
+        assert_eq!(recipe.details.data.validation, Some(ValidationSettings::Share(0.1)));
+        assert_eq!(training.stop, Some(StopSettings { improvement: 0.05, epochs: 2 }));
+        // In an empty recipe, sections are made.
+        let recipe = read("", &["model.hidden=512", "model.heads=8", "data.train=my cases.jsonl"]).expect("a recipe");
+        let ModelSettings::Scratch(shape) = recipe.details.model else { panic!("no shape") };
+        assert_eq!((shape.intermediate, shape.key_value_heads, shape.config().head_size), (1376, 8, 64));
+        assert_eq!(recipe.details.data.train, Some("my cases.jsonl".into()));
+    }
+
+    #[test]
+    fn refusals_say_where_and_what() {
+        for (text, overrides, said) in [
+            ("seed = 1\n[batch]\ntoken = 5\n", &[][..], "run.toml: line 3: unknown field `token`"),
+            ("seed = 1\n\n[optimiser]\nrate = 1\n", &[], "line 3: there is no key \"optimiser\"; there are batch"),
+            ("seed = \"x\"\n", &[], "line 1: invalid type: string"),
+            ("a b", &[], "line 1: "),
+            ("[method]\nkind = \"lorra\"\n", &[], "unknown variant `lorra`"),
+            ("[method]\nkind = \"lora\"\nranks = 3\n", &[], "unknown field `ranks`"),
+            ("[[phase]]\nepochs = 2\n", &[], "missing field `name`"),
+            ("[model]\ncheckpoint = \"m\"\nhidden = 3\n", &[], "leave either it or the shape out"),
+            ("[data]\nvalidation = true\n", &[], "expected a file of examples or a share"),
+            ("[model]\nheads = 3\n", &[], "hidden (256) must be heads (3) times an even number"),
+            ("[method]\nkind = \"lora\"\n", &[], "adapters need model.checkpoint"),
+            ("", &["optimizer.rate=fast"], "optimizer.rate=fast: invalid type: string \"fast\""),
+            ("", &["optimizer.rates=1"], "optimizer.rates=1: unknown field `rates`"),
+            ("seed = 1\n", &["x=2", "y=1"], "x=2: there is no key \"x\""),
+            ("seed = 1\n", &["seed.x=2"], "seed.x=2: there is a plain value where \"x\" should be"),
+            ("", &["seed"], "seed: write KEY.PATH=VALUE"),
+            ("[[phase]]\nname = \"a\"\n", &["phase.1.rate=1"], "\"1\" is not one of the 1 entries"),
+            ("", &["seed=1\nthreads=2"], "invalid type: string"),
+        ] {
+            let overrides: Vec<&str> = overrides.to_vec();
+            let problem = read(text, &overrides).expect_err(text);
+            assert!(problem.contains(said), "{text:?} {overrides:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_adapters_are_checked() {
+        for (line, key) in [
+            ("method.rank=0", "method.rank"),
+            ("method.alpha=-1", "method.alpha"),
+            ("method.dropout=1", "method.dropout"),
+            ("method.targets=[]", "method.targets"),
+            ("data.validation=1.0", "data.validation"),
+            ("data.tokens=0", "data.tokens"),
+        ] {
+            let problem = read(SCREENING, &[line]).expect_err(line);
+            assert!(problem.contains(key), "{problem}");
+        }
+    }
+}
