@@ -5,6 +5,7 @@ mod cursor;
 mod curve;
 mod decoder_recipe;
 mod elementwise;
+mod estimate;
 mod optimizer;
 mod plan;
 mod progress;
@@ -22,6 +23,7 @@ pub use decoder_recipe::{
     AdapterSettings, DataSettings, DecoderDetails, DecoderRecipe, Method, ModelSettings, Precision, Shape,
     ValidationSettings,
 };
+pub use estimate::{Counts, Memory, estimate};
 pub use optimizer::{Optimizer, clip, norm};
 pub use progress::{Progress, Step, Validation};
 pub use recipe::{Details, Recipe};
