@@ -4,5 +4,6 @@ mod folder;
 mod learning;
 mod perceptron;
 mod phases;
+mod recorded;
 mod resume;
 mod watch;
