@@ -6,6 +6,7 @@ mod curve;
 mod decoder_recipe;
 mod elementwise;
 mod estimate;
+mod judgement;
 mod optimizer;
 mod plan;
 mod progress;

@@ -40,7 +40,7 @@ pub struct Validation {
     pub step: u64,
     /// Number of the phase, from 0.
     pub phase: usize,
-    /// Number of the epoch within the phase, from 0.
+    /// Epochs of the phase that are complete.
     pub epoch: u64,
     /// Mean validation loss.
     pub loss: f64,

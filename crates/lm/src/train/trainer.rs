@@ -6,8 +6,8 @@ use super::optimizer::{Optimizer, clip, norm};
 use super::progress::{Progress, Step, Validation};
 use super::run::{Log, Run};
 use super::source::Source;
-use super::summary::{Ending, PhaseSummary, Summary};
-use super::training::{Every, Gate, Phase, Training};
+use super::summary::{Ending, Summary};
+use super::training::{Every, Phase, Training};
 use super::{plan, report};
 use crate::{Error, Loss, Result, Trainee};
 use std::ops::ControlFlow;
@@ -45,24 +45,25 @@ where
     trainer.finish()
 }
 
-struct Trainer<'a, T, S, P> {
-    trainee: &'a mut T,
-    source: &'a mut S,
-    training: &'a Training,
-    run: &'a Run,
-    progress: &'a mut P,
-    checkpoints: Checkpoints,
-    phases: Vec<Phase>,
+/// A run under way.
+pub(super) struct Trainer<'a, T, S, P> {
+    pub(super) trainee: &'a mut T,
+    pub(super) source: &'a mut S,
+    pub(super) training: &'a Training,
+    pub(super) run: &'a Run,
+    pub(super) progress: &'a mut P,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) phases: Vec<Phase>,
     /// Steps of each phase, where they are known.
-    totals: Vec<Option<u64>>,
-    optimizer: Optimizer,
-    cursor: Cursor,
+    pub(super) totals: Vec<Option<u64>>,
+    pub(super) optimizer: Optimizer,
+    pub(super) cursor: Cursor,
     log: Log,
-    validations: Log,
+    pub(super) validations: Log,
     /// The epoch that was last asked for.
     length: Option<Length>,
     /// The last validation of the phase.
-    measured: Option<Best>,
+    pub(super) measured: Option<Best>,
     /// When seconds were last added up.
     clock: Instant,
     /// Seconds of a step, smoothed over this process.
@@ -210,7 +211,7 @@ where
         self.report(loss, rate, gradient_norm, items)
     }
 
-    fn finite(&self, what: &'static str, value: f64) -> Result<f64> {
+    pub(super) fn finite(&self, what: &'static str, value: f64) -> Result<f64> {
         if value.is_finite() { Ok(value) } else { Err(Error::NotFinite { what, step: self.cursor.step + 1 }) }
     }
 
@@ -299,79 +300,6 @@ where
         }
     }
 
-    /// Measures the validation loss, if there is validation data. An ending, if it says that the phase should end.
-    fn validate(&mut self, phase: &Phase) -> Result<Option<Ending>> {
-        let number = self.cursor.phase;
-        let mut loss = Loss::default();
-        let mut index = 0;
-        while let Some(batch) = self.source.validation(number, index)? {
-            loss += self.trainee.evaluate(&batch)?;
-            index += 1;
-        }
-        if loss.count == 0 {
-            return Ok(None);
-        }
-        let loss = self.finite("validation loss", loss.mean())?;
-        let accuracy = self.source.accuracy(self.trainee, number)?;
-        if phase.gate.is_some_and(|gate| gate.accuracy.is_some()) && accuracy.is_none() {
-            let problem = format!("phase {:?}: its gate asks for an accuracy, and this data has none", phase.name);
-            return Err(Error::Configuration { path: self.run.path("recipe.json"), problem });
-        }
-        let Cursor { step, epoch, .. } = self.cursor;
-        let best = self.cursor.plateau.take(loss);
-        self.measured = Some(Best { step, loss, accuracy });
-        if best {
-            self.cursor.best = self.measured;
-        }
-        let validation = Validation { step, phase: number, epoch, loss, accuracy, best };
-        self.validations.push(&validation)?;
-        self.progress.validation(&validation);
-        let stop = self.training.stop.is_some_and(|rule| self.cursor.plateau.reached(&rule));
-        Ok(stop.then_some(Ending::Plateau))
-    }
-
-    /// Puts back the best weights, tries the gate and goes to the next phase.
-    fn end_phase(&mut self, phase: &Phase, ending: Ending) -> Result<()> {
-        let weights_of_step = self.restore_best()?;
-        // What the weights are now was measured when they were saved, or just before.
-        let measured =
-            [self.measured, self.cursor.best].into_iter().flatten().find(|best| best.step == weights_of_step);
-        let passed = phase.gate.is_none_or(|gate| passes(gate, measured));
-        if ending == Ending::Plateau {
-            self.progress.note(&format!("phase {:?} was stopped early: its validation loss hardly falls", phase.name));
-        }
-        if !passed {
-            self.progress.note(&format!("phase {:?} did not pass its gate", phase.name));
-        }
-        let summary = PhaseSummary {
-            name: phase.name.clone(),
-            ending: if passed { ending } else { Ending::Gate },
-            steps: self.cursor.phase_step,
-            last_loss: self.cursor.last_loss,
-            validation_loss: measured.map(|measured| measured.loss),
-            accuracy: measured.and_then(|measured| measured.accuracy),
-            weights_of_step,
-        };
-        self.totals[self.cursor.phase] = Some(self.cursor.phase_step);
-        let last = self.cursor.phase + 1 == self.phases.len();
-        let end = if !passed { Some(Ending::Gate) } else { last.then_some(ending) };
-        self.cursor.next_phase(summary, self.phases.len(), end);
-        self.measured = None;
-        self.optimizer = Optimizer::new(&self.training.optimizer, self.optimizer.first.len());
-        Ok(())
-    }
-
-    /// The step that the trainee's weights are of afterwards.
-    fn restore_best(&mut self) -> Result<u64> {
-        let step = self.cursor.step;
-        let Some(best) = self.cursor.best.filter(|best| self.training.checkpoint.restore_best && best.step != step)
-        else {
-            return Ok(step);
-        };
-        self.checkpoints.restore(best.step, self.trainee.parameters_mut())?;
-        Ok(best.step)
-    }
-
     fn save(&mut self) -> Result<()> {
         self.log.sync()?;
         self.validations.sync()?;
@@ -426,11 +354,4 @@ where
         self.run.write_json("summary.json", &summary)?;
         Ok(summary)
     }
-}
-
-/// Whether what was measured meets the bounds.
-fn passes(gate: Gate, measured: Option<Best>) -> bool {
-    let loss = gate.loss.is_none_or(|bound| measured.is_some_and(|best| best.loss <= bound));
-    let accuracy = measured.and_then(|best| best.accuracy);
-    loss && gate.accuracy.is_none_or(|bound| accuracy.is_some_and(|accuracy| accuracy >= bound))
 }

@@ -19,6 +19,8 @@ pub(crate) struct Perceptron {
     pub(crate) dropout: bool,
     /// The pass, from 1, whose loss is no number.
     pub(crate) fails_at: Option<u64>,
+    /// The pass, from 1, that leaves an infinite gradient.
+    pub(crate) overflows_at: Option<u64>,
     passes: u64,
 }
 
@@ -38,7 +40,7 @@ impl Perceptron {
         for (index, value) in parameters.values.iter_mut().enumerate() {
             *value = hash(index as u64, 99) - 0.5;
         }
-        Self { parameters, dropout: true, fails_at: None, passes: 0 }
+        Self { parameters, dropout: true, fails_at: None, overflows_at: None, passes: 0 }
     }
 
     pub(crate) fn bits(&self) -> Vec<u32> {
@@ -94,6 +96,9 @@ impl Trainee for Perceptron {
         }
         if self.fails_at == Some(self.passes) {
             loss.sum = f64::NAN;
+        }
+        if self.overflows_at == Some(self.passes) {
+            self.parameters.gradients[3] = f32::INFINITY;
         }
         Ok(loss)
     }

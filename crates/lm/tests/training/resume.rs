@@ -135,16 +135,26 @@ fn with_no_whole_checkpoint_it_says_so() {
 #[test]
 fn what_is_no_number_stops_the_run_and_leaves_the_checkpoint() {
     let (bits, curve) = uninterrupted("whole-nan");
-    let folder = Folder::new("nan");
-    let mut perceptron = Perceptron::new();
-    perceptron.fails_at = Some(22);
-    let mut watch = Watch::default();
-    let error = run(&folder, &training(), &mut perceptron, &mut examples(), &mut watch).expect_err("no number");
-    assert!(matches!(error, Error::NotFinite { what: "loss", step: 6 }), "{error}");
-    assert_eq!(watch.steps.last().map(|step| step.step), Some(5));
-    assert_eq!(folder.names("checkpoints"), ["step-4"]);
-    let (resumed, again, _) = finish(&folder);
-    assert_eq!((resumed, again), (bits, curve));
+    let good = {
+        let folder = Folder::new("good");
+        let mut perceptron = Perceptron::new();
+        let mut watch = Watch { stops_at: Some(5), ..Watch::default() };
+        run(&folder, &training(), &mut perceptron, &mut examples(), &mut watch).expect("a run");
+        perceptron.bits()
+    };
+    for (fails_at, overflows_at, said) in [(Some(22), None, "loss"), (None, Some(22), "gradient norm")] {
+        let folder = Folder::new("nan");
+        let mut perceptron = Perceptron::new();
+        (perceptron.fails_at, perceptron.overflows_at) = (fails_at, overflows_at);
+        let mut watch = Watch::default();
+        let error = run(&folder, &training(), &mut perceptron, &mut examples(), &mut watch).expect_err("no number");
+        assert!(matches!(error, Error::NotFinite { what, step: 6 } if what == said), "{error}");
+        assert_eq!(watch.steps.last().map(|step| step.step), Some(5));
+        assert_eq!(perceptron.bits(), good);
+        assert_eq!(folder.names("checkpoints"), ["step-4"]);
+        let (resumed, again, _) = finish(&folder);
+        assert_eq!((&resumed, &again), (&bits, &curve));
+    }
 }
 
 #[test]
