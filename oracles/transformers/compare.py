@@ -9,8 +9,9 @@ Sections, all by default:
   given        the adapter of --adapter, written by the product, on the checkpoint of --base: read by peft, and merged
 
 Both sides compute in fp32 from the stored weights. Largest difference of a logit that passes: 1e-4 where weights are stored in
-fp32, 5e-4 where they are stored in 16 bits, 2e-2 for weights merged into 16 bits (they may round to either neighbour). Prints one
-line per check, `DIFF` where it fails; exit status 1 if any failed.
+fp32, 5e-4 where they are stored in 16 bits. Merged weights in 16 bits are compared with the sums that peft makes in fp32, rounded to
+that type, and pass within 2e-2, because a sum near the middle may round either way. Prints one line per check, `DIFF` where it
+fails; exit status 1 if any failed.
 """
 import argparse
 import json
@@ -29,14 +30,14 @@ ARCHITECTURES = ["llama", "smollm2", "mistral", "qwen3", "phi3"]
 SCALE, VOCABULARY, LAYERS = 4, 512, 3
 LENGTHS = (1, 29, 120)  # for phi3 two within the original positions and one beyond, for mistral the same of its window
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-4, torch.float16: 5e-4}
-MERGED_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+MERGED_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 2e-2}
 failed = []
 
 
 def check(good, what, detail=""):
     if not good:
         failed.append(what)
-    print(f"{'ok  ' if good else 'DIFF'} {what:58} {detail}".rstrip(), flush=True)
+    print(f"{'ok  ' if good else 'DIFF'} {what:70} {detail}".rstrip(), flush=True)
 
 
 class Product:
@@ -126,8 +127,8 @@ def adapt(folder, out, name, seed, targets=None, **options):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor_name, tensor in model.named_parameters():
-            if "lora_" in tensor_name and tensor.dim() == 2:
-                tensor.normal_(0, 0.5 * tensor.shape[1] ** -0.5, generator=generator)
+            if tensor.requires_grad:  # also magnitudes, biases and copies of whole layers, where the options ask for them
+                tensor += torch.randn(tensor.shape, generator=generator) * 0.4 * tensor.shape[-1] ** -0.5
     model.save_pretrained(out, save_embedding_layers=False)
     return out
 
@@ -136,9 +137,14 @@ def peft_model(folder, adapter):
     return PeftModel.from_pretrained(load(folder), adapter).eval()
 
 
-def compare_adapter(product, what, folder, adapter, room, limits, may_refuse=False):
+def stored_type(folder):
+    stored = json.loads((folder / "config.json").read_text())
+    return getattr(torch, stored.get("dtype") or stored.get("torch_dtype") or "float32")
+
+
+def compare_adapter(product, what, folder, adapter, room, may_refuse=False):
     adapted = peft_model(folder, adapter)
-    compare(product, what, folder, adapted, limits[0], adapter=adapter, may_refuse=may_refuse)
+    compare(product, what, folder, adapted, TOLERANCE[stored_type(folder)], adapter=adapter, may_refuse=may_refuse)
     out = room / f"{adapter.name}-merged"
     done = product.merge(folder, adapter, out)
     if done.returncode:
@@ -148,36 +154,28 @@ def compare_adapter(product, what, folder, adapter, room, limits, may_refuse=Fal
         merged = load(out)
     except Exception as error:  # whatever transformers raises for a folder that it cannot read
         return check(False, f"{what}: transformers reads the merged folder", repr(error)[-300:])
+    dtype = stored_type(out)
+    reference = adapted.merge_and_unload()
+    for parameter in reference.parameters():  # not the rotary frequencies
+        parameter.data = parameter.data.to(dtype).float()
     for length in LENGTHS:
-        sequence = tokens(length, length, adapted.config.vocab_size)
+        sequence = tokens(length, length, reference.config.vocab_size)
         with torch.no_grad():
-            off, words = difference(logits(merged, sequence), logits(adapted, sequence))
-        check(off <= limits[1], f"{what}: merged, in transformers: {length} tokens", words)
-    compare(product, f"{what}: merged, in the product", out, merged, limits[0])
-
-
-def merged_limit(folder, adapter, dtype):
-    """What 16-bit storage itself does to merged logits, on top of the tolerance."""
-    if dtype == torch.float32:
-        return MERGED_TOLERANCE[dtype]
-    exact, rounded = (peft_model(folder, adapter).merge_and_unload() for _ in range(2))
-    rounded = rounded.to(dtype).float()
-    sequence = tokens(LENGTHS[-1], LENGTHS[-1], exact.config.vocab_size)
-    with torch.no_grad():
-        return MERGED_TOLERANCE[dtype] + 1.5 * difference(logits(rounded, sequence), logits(exact, sequence))[0]
+            off, words = difference(logits(merged, sequence), logits(reference, sequence))
+        check(off <= MERGED_TOLERANCE[dtype], f"{what}: merged, in transformers: {length} tokens", words)
+    compare(product, f"{what}: merged, in the product", out, merged, TOLERANCE[dtype])
 
 
 def adapters(product, room):
     for seed, name in enumerate(ARCHITECTURES, 50):
-        for dtype in MERGED_TOLERANCE:
+        for dtype in (torch.float32, torch.bfloat16):
             folder = save(room / f"{name}-base-{dtype}", name, dtype, seed)
             adapter = adapt(folder, room / f"{name}-adapter-{dtype}", name, seed)
-            compare_adapter(product, f"{name}, peft adapter on {str(dtype)[6:]}", folder, adapter, room,
-                            (TOLERANCE[dtype], merged_limit(folder, adapter, dtype)))
+            compare_adapter(product, f"{name}, peft adapter on {str(dtype)[6:]}", folder, adapter, room)
         some = ["qkv_proj"] if name == "phi3" else ["q_proj", "v_proj"]
         folder = room / f"{name}-base-{torch.float32}"
         adapter = adapt(folder, room / f"{name}-few", name, seed, targets=some, r=3, lora_alpha=7)
-        compare_adapter(product, f"{name}, peft adapter on {'+'.join(some)}", folder, adapter, room, (1e-4, 1e-4))
+        compare_adapter(product, f"{name}, peft adapter on {'+'.join(some)}", folder, adapter, room)
 
 
 ODD_CHECKPOINTS = {
@@ -202,7 +200,6 @@ ODD_CHECKPOINTS = {
 ODD_ADAPTERS = {
     "rslora": dict(use_rslora=True),
     "dora": dict(use_dora=True),
-    "lora_bias": dict(lora_bias=True),
     "rank and alpha patterns": dict(rank_pattern={"q_proj": 3}, alpha_pattern={"v_proj": 5}),
     "two layers alone": dict(layers_to_transform=[0, 2]),
     "targets by expression": dict(targets=r".*\.(q|v)_proj"),
@@ -223,18 +220,16 @@ def oddities(product, room):
     folder = save(room / "odd-adapter-base", "llama", torch.float32, 90)
     for seed, (what, options) in enumerate(ODD_ADAPTERS.items(), 91):
         adapter = adapt(folder, room / f"odd-adapter-{seed}", "llama", seed, **options)
-        compare_adapter(product, f"llama, peft adapter, {what}", folder, adapter, room, (1e-4, 1e-4), may_refuse=True)
+        compare_adapter(product, f"llama, peft adapter, {what}", folder, adapter, room, may_refuse=True)
 
 
 def given(product, room, base, adapter):
     adapted = peft_model(base, adapter)
-    stored = json.loads((base / "config.json").read_text())
-    dtype = getattr(torch, stored.get("dtype") or stored.get("torch_dtype") or "float32")
     plain, sequence = load(base), tokens(5, 29, adapted.config.vocab_size)
     with torch.no_grad():
         moved, _ = difference(logits(adapted, sequence), logits(plain, sequence))
-    check(moved > 10 * TOLERANCE[dtype], "the given adapter changes logits", f"by up to {moved:.1e}")
-    compare_adapter(product, "given adapter", base, adapter, room, (TOLERANCE[dtype], merged_limit(base, adapter, dtype)))
+    check(moved > 10 * TOLERANCE[stored_type(base)], "the given adapter changes logits", f"by up to {moved:.1e}")
+    compare_adapter(product, "given adapter", base, adapter, room)
 
 
 def main():

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""record_kernels.py OUT_DIR : optimisers, schedules, clipping and rotary frequencies, as OUT_DIR/kernels/*.json.
+"""record_kernels.py OUT_DIR : optimisers, schedules, clipping and rotary frequencies, as OUT_DIR/kernels/*.json, and what an encoder
+needs beyond a decoder, as OUT_DIR/kernels/encoder.safetensors.
 
-Numbers are f32, printed so that they read back as the same f32 (schedules and constants: f64).
+Numbers in JSON are f32, printed so that they read back as the same f32 (schedules and constants: f64).
 """
 import json
 import sys
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
 from transformers import LlamaConfig, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
@@ -94,6 +97,28 @@ def frequencies():
     return cases
 
 
+def bidirectional_attention():
+    """Two sequences of 7, of which keys with mask 0 are seen by nobody; 3 heads of 8. Every query has an output."""
+    generator = torch.Generator().manual_seed(8)
+    parts = {name: torch.randn(2, 3, 7, 8, generator=generator) for name in ("queries", "keys", "values", "grad.output")}
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 0, 0]])
+    inputs = [parts[name].requires_grad_() for name in ("queries", "keys", "values")]
+    output = F.scaled_dot_product_attention(*inputs, attn_mask=mask[:, None, None, :].bool())
+    gradients = torch.autograd.grad(output, inputs, parts["grad.output"])
+    parts |= dict(zip(("grad.queries", "grad.keys", "grad.values"), gradients)) | {"output": output, "mask": mask}
+    return {f"attention.{name}": tensor for name, tensor in parts.items()}
+
+
+def gelu():
+    """Both forms over a range that reaches saturation; gradients are those of the sum of outputs."""
+    x = torch.linspace(-8, 8, 65, requires_grad=True)
+    parts = {"gelu.input": x}
+    for name, form in (("erf", "none"), ("tanh", "tanh")):
+        y = F.gelu(x, approximate=form)
+        parts |= {f"gelu.{name}": y, f"gelu.grad.{name}": torch.autograd.grad(y.sum(), x)[0]}
+    return parts
+
+
 def main(out):
     quiet()
     out = out / "kernels"
@@ -101,6 +126,8 @@ def main(out):
     for name, content in (("optimisers", optimisers()), ("schedules", schedules()), ("clipping", clipping()),
                           ("rotary", frequencies())):
         (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    encoder = bidirectional_attention() | gelu()
+    save_file({name: tensor.detach().contiguous() for name, tensor in encoder.items()}, out / "encoder.safetensors")
 
 
 if __name__ == "__main__":
