@@ -26,6 +26,17 @@ pub enum Record {
     Text(String),
 }
 
+impl Record {
+    /// Everything that is said in it, in order.
+    pub fn into_texts(self) -> Vec<String> {
+        match self {
+            Self::Pair { prompt, completion } => vec![prompt, completion],
+            Self::Conversation(messages) => messages.into_iter().map(|message| message.content).collect(),
+            Self::Text(text) => vec![text],
+        }
+    }
+}
+
 /// A record with what curricula choose by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {

@@ -79,6 +79,11 @@ impl Tokenizer {
         self.template.as_deref()
     }
 
+    /// Puts another chat template in place of the folder's.
+    pub fn set_template(&mut self, template: impl Into<String>) {
+        self.template = Some(template.into());
+    }
+
     /// A special token that the text spells out, if there is one. Text of others should have none: it would be
     /// read as the end of a turn or the beginning of another.
     pub fn special_in(&self, text: &str) -> Option<&str> {
