@@ -29,6 +29,9 @@ enum Command {
     /// Boosted trees in LightGBM's text format: score, explain, train.
     #[command(subcommand)]
     Trees(commands::trees::Command),
+    /// Language models: tokenizers.
+    #[command(subcommand)]
+    Lm(commands::lm::Command),
     /// Make synthetic cases, labelled by the rules.
     #[command(subcommand)]
     Generate(commands::generate::Command),
@@ -101,6 +104,7 @@ fn run(command: Command, matches: &ArgMatches) -> exit::Outcome {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Rules(command) => commands::rules::run(command),
         Command::Trees(command) => commands::trees::run(command),
+        Command::Lm(command) => commands::lm::run(command),
         Command::Generate(command) => commands::generate::run(command),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Split(arguments) => commands::split::run(&arguments),

@@ -257,3 +257,31 @@ fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
     let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     assert_eq!(child.wait().expect("an end").code(), Some(0));
 }
+
+#[test]
+fn a_tokenizer_is_trained_and_gives_back_what_it_encodes() {
+    let folder = folder("tokenizer");
+    let data = folder.join("data.jsonl");
+    let record = r#"{"prompt":"amount 120","completion":"{\"decision\": \"clear\"}"}"#;
+    std::fs::write(&data, format!("{record}\n{record}\n")).expect("a file");
+    let out = folder.join("tokenizer");
+    let train = ["lm", "tokenizer", "train", text(&data), "--records", "--digits", "--out", text(&out)];
+    let train = [&train[..], &["--vocabulary", "270", "--whole", "\"decision\":"]].concat();
+    let output = probity(&train, b"");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(lines(&output)[0]["vocabulary"], 270);
+
+    let input = "{\"decision\": \"clear\"}\n北京 \u{1f600} 2025\n";
+    let encode = ["lm", "tokenizer", "encode", text(&out)];
+    let tokens = probity(&encode, input.as_bytes());
+    assert_eq!(lines(&tokens)[0].as_array().map(|list| list[1] == 3), Some(true), "the key is one token");
+    let decoded = probity(&["lm", "tokenizer", "decode", text(&out)], &tokens.stdout);
+    let expected: Vec<_> = input.lines().map(serde_json::Value::from).collect();
+    assert_eq!(lines(&decoded), expected);
+
+    let bad = probity(&["lm", "tokenizer", "decode", text(&out)], b"[1]\n[999]\nx\n");
+    assert_eq!(bad.status.code(), Some(3));
+    assert_eq!((&lines(&bad)[1]["line"], &lines(&bad)[2]["line"]), (&2.into(), &3.into()));
+    assert_eq!(probity(&[&train[..7], &["x", "--vocabulary", "9"]].concat(), b"").status.code(), Some(2));
+    assert_eq!(probity(&["lm", "tokenizer", "encode", text(&folder)], b"").status.code(), Some(3));
+}

@@ -12,6 +12,7 @@ pub(crate) mod evaluate;
 pub(crate) mod generate;
 pub(crate) mod health;
 pub(crate) mod inspect;
+pub(crate) mod lm;
 pub(crate) mod rules;
 mod rules_explain;
 mod rules_test;

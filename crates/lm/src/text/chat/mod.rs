@@ -58,6 +58,8 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     /// `bos_token`, `eos_token` and others, spelled out.
     special: BTreeMap<String, String>,
+    /// All special tokens, spelled out.
+    ends: Vec<String>,
 }
 
 impl ChatTemplate {
@@ -74,7 +76,7 @@ impl ChatTemplate {
         let special = tokenizer.special_names().map(|(name, token)| (name.to_owned(), token.to_owned())).collect();
         let environment =
             jinja::environment(source, date).map_err(|error| Error::Tokenizer(format!("chat template: {error}")))?;
-        Ok(Self { environment, special })
+        Ok(Self { environment, special, ends: tokenizer.special.clone() })
     }
 
     /// The text of a conversation; with `prompt` it ends where the assistant's next turn begins.
@@ -85,7 +87,9 @@ impl ChatTemplate {
         let turn = |message: &Message| Value::from_pairs([("role", &*message.role), ("content", &*message.content)]);
         let messages: Vec<Value> = messages.iter().map(turn).collect();
         let special = Value::from_pairs(self.special.iter().map(|(name, token)| (name.as_str(), token.as_str())));
-        let names = context! { messages, add_generation_prompt => prompt, ..special };
+        // Templates ask for tools and documents; `transformers` says that there are none in this way too.
+        let (tools, documents) = (Value::from(()), Value::from(()));
+        let names = context! { messages, tools, documents, add_generation_prompt => prompt, ..special };
         let template = self.environment.get_template(jinja::NAME);
         template.and_then(|template| template.render(names)).map_err(|error| {
             // What a template says on its own account is in the detail; the rest names its line.
@@ -112,14 +116,25 @@ impl ChatTemplate {
         for turn in (first..=last).filter(|turn| assistant(&messages[*turn])) {
             let before = self.render(&messages[..turn], true)?;
             let through = if turn == last { text.clone() } else { self.render(&messages[..=turn], false)? };
-            if !(through.starts_with(&before) && text.starts_with(&through)) {
+            let shared = text.bytes().zip(through.bytes()).take_while(|(one, other)| one == other).count();
+            let end =
+                if shared == through.len() { Some(shared) } else { self.last_special(&text, before.len(), shared) };
+            let Some(end) = end.filter(|_| shared >= before.len() && text.starts_with(&before)) else {
                 let hint = if turn == last { "" } else { "; count the last turn alone" };
                 let problem = format!("the chat template writes turn {} otherwise than its prompt{hint}", turn + 1);
                 return Err(Error::Tokenizer(problem));
-            }
-            completions.push(before.len()..through.len());
+            };
+            completions.push(before.len()..end);
         }
         Ok(Rendered { text, completions })
+    }
+
+    /// The end of the last special token between two places of a text: where a turn ends if the template writes
+    /// something behind the whole conversation, as Phi-4's does.
+    fn last_special(&self, text: &str, start: usize, end: usize) -> Option<usize> {
+        let between = text.get(start..text.floor_char_boundary(end))?;
+        let ends = self.ends.iter().filter_map(|token| Some(between.rfind(token)? + token.len()));
+        ends.max().map(|length| start + length)
     }
 }
 

@@ -83,7 +83,7 @@ fn templates_find_what_transformers_offers_them() {
         ("{{ messages[1] | tojson }}", r#"{"role": "user", "content": "First?"}"#),
         ("{{ ['<é>', {'a': none}] | tojson(ensure_ascii=false) }}", r#"["<é>", {"a": null}]"#),
         ("{{ [1] | tojson(indent=2) }}", "[\n  1\n]"),
-        ("{% if tools is defined %}a{% endif %}{% if not strftime_now is defined %}b{% endif %}{{ tools }}", "b"),
+        ("{% if tools is not none %}a{% endif %}{% if not strftime_now is defined %}b{% endif %}{{ nothing }}", "b"),
         (
             "{% for m in messages %}\n  {% if m.role == 'user' %}\n{{ m.content }}\n  {% endif %}\n{% endfor %}",
             "First?\nThen?\n",
@@ -93,6 +93,16 @@ fn templates_find_what_transformers_offers_them() {
     ] {
         assert_eq!(render(source), expected, "{source}");
     }
+}
+
+#[test]
+fn what_stands_behind_the_whole_conversation_ends_no_earlier_turn() {
+    // As Phi-4 does.
+    let source = "{%- for message in messages %}{{ '<|im_start|>' + message.role + ':' + message.content + '<|im_end|>' }}\
+        {%- endfor %}{{ '<|im_start|>assistant:' if add_generation_prompt else '<|endoftext|>' }}";
+    let rendered = template(source).completions(&conversation(), Turns::All).expect("a text");
+    let said: Vec<_> = rendered.completions.iter().map(|span| &rendered.text[span.clone()]).collect();
+    assert_eq!(said, ["<think>hm</think>One.<|im_end|>", "Two.<|im_end|><|endoftext|>"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub struct Tokenizer {
     end: Option<u32>,
     padding: Option<u32>,
     /// Special tokens, spelled out, in the order of their numbers.
-    special: Vec<String>,
+    pub(super) special: Vec<String>,
     vocabulary: usize,
 }
 
