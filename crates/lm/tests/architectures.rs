@@ -8,7 +8,7 @@ use recorded::{Recorded, difference, fixture, relative};
 const ARCHITECTURES: [&str; 6] = ["llama", "smollm2", "mistral", "qwen3", "phi3", "phi3_long"];
 
 fn open(name: &str, method: &Method) -> Decoder {
-    Decoder::open(&fixture(name), Precision::Full, method, 0).unwrap()
+    Decoder::open(&fixture(name), Precision::F32, method, 0).unwrap()
 }
 
 fn compare(name: &str, file: &str, mut decoder: Decoder) {
@@ -72,7 +72,7 @@ fn bf16_stays_close_to_fp32() {
     for name in ARCHITECTURES {
         let recorded = Recorded::read(&format!("{name}/expected.safetensors"));
         let batch = recorded.batch();
-        let mut decoder = Decoder::open(&fixture(name), Precision::Half, &Method::Full, 0).unwrap();
+        let mut decoder = Decoder::open(&fixture(name), Precision::Bf16, &Method::Full, 0).unwrap();
         let gap = relative(&decoder.logits(&batch).unwrap(), &recorded.floats("logits"));
         assert!(gap < 0.02, "{name}: logits are off by {gap}");
         let count = decoder.counted(&batch);
@@ -89,7 +89,7 @@ fn bf16_stays_close_to_fp32() {
 
 #[test]
 fn neighbours_and_threads_change_no_bit() {
-    for precision in [Precision::Full, Precision::Half] {
+    for precision in [Precision::F32, Precision::Bf16] {
         let mut decoder = Decoder::open(&fixture("mistral"), precision, &Method::None, 0).unwrap();
         let both = Recorded::read("mistral/packed.safetensors").batch();
         let first = both.starts[1];

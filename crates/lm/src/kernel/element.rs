@@ -1,6 +1,18 @@
 //! How activations are stored: as fp32 or as bf16, the upper half of an fp32.
 
 use super::product::{Output, Right, View};
+use serde::{Deserialize, Serialize};
+
+/// In what matrix products run, and how their operands are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// fp32.
+    #[default]
+    F32,
+    /// bf16 operands, fp32 sums.
+    Bf16,
+}
 
 /// A stored number. Arithmetic happens in fp32 whatever the storage.
 pub(crate) trait Element: Copy + Default + PartialEq + Send + Sync + std::fmt::Debug + 'static {

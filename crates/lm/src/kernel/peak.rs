@@ -1,23 +1,14 @@
 //! What the processor reaches in products alone: the ceiling that training is compared with.
 
-use super::{Bf16, Element, Output, Right, View, product};
+use super::{Bf16, Element, Output, Precision, Right, View, product};
 use std::time::Instant;
-
-/// How operands of products are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// fp32.
-    Full,
-    /// bf16 operands, fp32 sums.
-    Half,
-}
 
 /// Median floating-point operations a second of a product of this shape (rows, columns, depth) on the current
 /// pool's threads, a weight matrix on the right.
 pub fn product_speed(precision: Precision, shape: [usize; 3], rounds: usize) -> f64 {
     match precision {
-        Precision::Full => measure::<f32>(shape, rounds),
-        Precision::Half => measure::<Bf16>(shape, rounds),
+        Precision::F32 => measure::<f32>(shape, rounds),
+        Precision::Bf16 => measure::<Bf16>(shape, rounds),
     }
 }
 

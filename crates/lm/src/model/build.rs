@@ -5,7 +5,7 @@ use super::matrix::{Matrix, Stacked, Storage};
 use super::stack::Norm;
 use crate::kernel::Bf16;
 use crate::quantized::Nf4;
-use crate::{Checkpoint, Parameters, Result};
+use crate::{AdapterConfig, Checkpoint, Parameters, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -37,26 +37,13 @@ pub(crate) enum Frozen {
     Quantized,
 }
 
-/// Low-rank adaptation of linear layers (Hu et al. 2021), in `peft`'s words.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lora {
-    /// Width between the two matrices.
-    pub rank: usize,
-    /// What the adapters' part is multiplied by.
-    pub scale: f32,
-    /// Share of its inputs that an adapter does not see in training.
-    pub dropout: f32,
-    /// Last parts of the names of adapted layers, such as `q_proj`.
-    pub targets: Vec<String>,
-}
-
 /// Makes weights one after another, in the order of the parameters.
 pub(crate) struct Builder<'a> {
     pub(crate) parameters: Parameters,
     pub(crate) source: Source<'a>,
     /// None when the weights learn.
     pub(crate) frozen: Option<Frozen>,
-    pub(crate) lora: Option<&'a Lora>,
+    pub(crate) lora: Option<&'a AdapterConfig>,
     pub(crate) seed: u64,
 }
 
@@ -172,7 +159,7 @@ pub(crate) fn normal(draw: &mut ChaCha8Rng, into: &mut [f32], deviation: f32) {
 /// of their width, as `peft` draws them, second ones zero.
 fn adapters(
     parameters: &mut Parameters,
-    lora: &Lora,
+    lora: &AdapterConfig,
     parts: &[(String, usize)],
     columns: usize,
     seed: u64,
@@ -203,5 +190,5 @@ fn adapters(
         let range = parameters.add(name, &[place.len(), lora.rank], true);
         (place, range)
     });
-    Some(Adapters { down, up: up.collect(), rank: lora.rank, scale: lora.scale, dropout: lora.dropout })
+    Some(Adapters { down, up: up.collect(), rank: lora.rank, scale: lora.scale() as f32, dropout: lora.dropout as f32 })
 }

@@ -1,9 +1,12 @@
 //! The decoder as the rest of the world sees it, in either precision.
 
-use super::build::{Frozen, Lora, Source};
+use super::build::{Frozen, Source};
 use super::network::Network;
 use crate::kernel::{Bf16, Precision};
-use crate::{Checkpoint, Config, Dtype, Error, Loss, Parameters, Result, Tokens, Trainee};
+use crate::{
+    Adapter, AdapterConfig, Checkpoint, Config, Dtype, Error, Loss, Parameters, Result, TensorInfo, Tokens, Trainee,
+    Writer,
+};
 use std::path::Path;
 
 /// What learns.
@@ -15,14 +18,17 @@ pub enum Method {
     /// Every weight.
     Full,
     /// Adapters beside frozen weights.
-    Lora(Lora),
+    Lora(AdapterConfig),
     /// Adapters beside weights frozen in NF4 with double quantisation (Dettmers et al. 2023).
-    Qlora(Lora),
+    Qlora(AdapterConfig),
 }
 
 /// A decoder that answers and learns.
 #[derive(Clone, Debug)]
-pub struct Decoder(Kind);
+pub struct Decoder {
+    kind: Kind,
+    adapter: Option<AdapterConfig>,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -61,32 +67,58 @@ impl Decoder {
     }
 
     fn build(config: Config, source: Source<'_>, precision: Precision, method: &Method, seed: u64) -> Result<Self> {
-        let plain = if precision == Precision::Full { Frozen::Full } else { Frozen::Half };
+        let plain = if precision == Precision::F32 { Frozen::Full } else { Frozen::Half };
         let (frozen, lora) = match method {
             Method::None => (Some(plain), None),
             Method::Full => (None, None),
             Method::Lora(lora) => (Some(plain), Some(lora)),
             Method::Qlora(lora) => (Some(Frozen::Quantized), Some(lora)),
         };
-        Ok(Self(match precision {
-            Precision::Full => Kind::Full(Box::new(Network::build(config, source, frozen, lora, seed)?)),
-            Precision::Half => Kind::Half(Box::new(Network::build(config, source, frozen, lora, seed)?)),
-        }))
+        if let Some(adapter) = lora {
+            let problem = |problem| Error::Configuration { path: "method".into(), problem };
+            adapter.check(&config).map_err(problem)?;
+        }
+        let kind = match precision {
+            Precision::F32 => Kind::Full(Box::new(Network::build(config, source, frozen, lora, seed)?)),
+            Precision::Bf16 => Kind::Half(Box::new(Network::build(config, source, frozen, lora, seed)?)),
+        };
+        Ok(Self { kind, adapter: lora.cloned() })
+    }
+
+    /// Reads a checkpoint folder and an adapter folder of `peft` beside it. The adapter learns if it trains on.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`] and [`Adapter::open`].
+    pub fn open_adapted(folder: &Path, adapter: &Path, precision: Precision) -> Result<Self> {
+        let config = Config::read(folder)?;
+        let files = Adapter::open(adapter, &config)?;
+        let mut decoder = Self::open(folder, precision, &Method::Lora(files.config().clone()), 0)?;
+        let parameters = decoder.parameters_mut();
+        for span in &parameters.spans {
+            let tensor = TensorInfo::from(span);
+            files.read(&tensor, &mut parameters.values[span.range()])?;
+        }
+        Ok(decoder)
+    }
+
+    /// The adapter beside the weights, if there is one.
+    pub fn adapter(&self) -> Option<&AdapterConfig> {
+        self.adapter.as_ref()
     }
 
     /// The model's shape.
     pub fn config(&self) -> &Config {
-        either!(&self.0, network => &network.config)
+        either!(&self.kind, network => &network.config)
     }
 
     /// Whether activations are computed again in the backward pass instead of kept.
     pub fn recompute(&mut self, recompute: bool) {
-        either!(&mut self.0, network => network.recompute(recompute));
+        either!(&mut self.kind, network => network.recompute(recompute));
     }
 
     /// Bytes of weights that do not learn.
     pub fn frozen_bytes(&self) -> usize {
-        either!(&self.0, network => network.frozen_bytes())
+        either!(&self.kind, network => network.frozen_bytes())
     }
 
     /// Logits of every token in fp32, [`Config::vocabulary`] numbers each.
@@ -95,7 +127,7 @@ impl Decoder {
     /// [`Error::Tokenizer`] if a token is not of the vocabulary.
     pub fn logits(&mut self, batch: &Tokens) -> Result<Vec<f32>> {
         self.check(batch)?;
-        Ok(either!(&mut self.0, network => network.logits(batch)))
+        Ok(either!(&mut self.kind, network => network.logits(batch)))
     }
 
     fn check(&self, batch: &Tokens) -> Result<()> {
@@ -119,24 +151,39 @@ impl Trainee for Decoder {
 
     fn accumulate(&mut self, batch: &Tokens, scale: f32, draw: u64) -> Result<Loss> {
         self.check(batch)?;
-        Ok(either!(&mut self.0, network => network.accumulate(batch, scale, draw)))
+        Ok(either!(&mut self.kind, network => network.accumulate(batch, scale, draw)))
     }
 
     fn evaluate(&mut self, batch: &Tokens) -> Result<Loss> {
         self.check(batch)?;
-        Ok(either!(&mut self.0, network => network.evaluate(batch)))
+        Ok(either!(&mut self.kind, network => network.evaluate(batch)))
     }
 
     fn parameters(&self) -> &Parameters {
-        either!(&self.0, network => &network.parameters)
+        either!(&self.kind, network => &network.parameters)
     }
 
     fn parameters_mut(&mut self) -> &mut Parameters {
-        either!(&mut self.0, network => &mut network.parameters)
+        either!(&mut self.kind, network => &mut network.parameters)
     }
 
+    /// An adapter folder of `peft` if adapters learn, else a checkpoint folder of `transformers`, in fp32.
     fn export(&self, folder: &Path) -> Result<()> {
-        let _ = (folder, Dtype::F32);
-        todo!()
+        let parameters = self.parameters();
+        let values = |name: &str| match parameters.span(name) {
+            Some(span) => Ok(&parameters.values[span.range()]),
+            None => {
+                Err(Error::Weights { path: folder.to_owned(), problem: format!("`{name}` is not among what learns") })
+            }
+        };
+        if let Some(adapter) = &self.adapter {
+            return Adapter::write(folder, adapter, self.config(), Dtype::F32, |tensor, sink| {
+                sink.push(values(&tensor.name)?)
+            });
+        }
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let tensors: Vec<TensorInfo> = parameters.spans.iter().map(TensorInfo::from).collect();
+        Writer::new(folder, Dtype::F32).write(&tensors, |at, sink| sink.push(values(&tensors[at].name)?))?;
+        self.config().write(folder, Dtype::F32)
     }
 }

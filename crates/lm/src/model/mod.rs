@@ -9,5 +9,4 @@ mod matrix;
 mod network;
 mod stack;
 
-pub use build::Lora;
 pub use decoder::{Decoder, Method};

@@ -1,6 +1,6 @@
 //! A decoder: embedding, blocks, head and the loss of the next token.
 
-use super::build::{Builder, Frozen, Lora, Source};
+use super::build::{Builder, Frozen, Source};
 use super::frequencies::frequencies;
 use super::matrix::{Matrix, Storage};
 use super::stack::{Block, Norm, Places, Stack};
@@ -8,7 +8,7 @@ use crate::config::{Architecture, Config, Scaling};
 use crate::kernel::{
     Attention, Element, Normed, Sight, Turns, View, cross_entropy, losses, product, rms_norm, rms_norm_backward,
 };
-use crate::{Loss, Parameters, Result, Tokens};
+use crate::{AdapterConfig, Loss, Parameters, Result, Tokens};
 
 /// Logits that are held at a time.
 const LOGITS: usize = 1 << 22;
@@ -47,7 +47,7 @@ impl<E: Element> Network<E> {
         config: Config,
         source: Source<'_>,
         frozen: Option<Frozen>,
-        lora: Option<&Lora>,
+        lora: Option<&AdapterConfig>,
         seed: u64,
     ) -> Result<Self> {
         let mut builder = Builder { parameters: Parameters::default(), source, frozen, lora, seed };

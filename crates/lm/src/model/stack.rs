@@ -314,7 +314,7 @@ fn backward<E: Element>(
     layer: usize,
     input_wanted: bool,
 ) {
-    let &Dimensions { width, intermediate, epsilon, attention } = dimensions;
+    let &Dimensions { width, intermediate, attention, .. } = dimensions;
     let (values, gradients) = numbers;
     let tokens = trace.input.len() / width;
     let draw = |linear| seed(places, layer, linear);

@@ -1,7 +1,7 @@
 //! What the recipe of a decoder says: which model, what of it is trained, on what data.
 
 use super::recipe::{Details, Recipe};
-use crate::{Architecture, Config, Rotary, Scaling};
+use crate::{AdapterConfig, Architecture, Config, Method, Precision, Rotary, Scaling};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -17,20 +17,9 @@ pub struct DecoderDetails {
     /// `[model]`: a checkpoint to begin from, or the shape of a new model.
     pub model: ModelSettings,
     /// `[method]`: what is trained.
-    pub method: Method,
+    pub method: MethodSettings,
     /// `[data]`.
     pub data: DataSettings,
-}
-
-/// Number formats of matrix products.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// bfloat16 products summed in 32 bits.
-    Bf16,
 }
 
 /// What training begins from.
@@ -182,7 +171,7 @@ impl TryFrom<ModelTable> for ModelSettings {
 /// What is trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Method {
+pub enum MethodSettings {
     /// All weights.
     #[default]
     Full,
@@ -192,7 +181,7 @@ pub enum Method {
     Qlora(AdapterSettings),
 }
 
-impl Method {
+impl MethodSettings {
     /// The adapter, if one is trained.
     pub fn adapter(&self) -> Option<&AdapterSettings> {
         match self {
@@ -200,9 +189,26 @@ impl Method {
             Self::Lora(adapter) | Self::Qlora(adapter) => Some(adapter),
         }
     }
+
+    /// What the model is made for; `base` is the name of the checkpoint that an adapter belongs to.
+    pub fn method(&self, base: Option<&str>) -> Method {
+        let adapter = |settings: &AdapterSettings| AdapterConfig {
+            base: base.map(String::from),
+            rank: settings.rank,
+            alpha: settings.alpha,
+            dropout: settings.dropout,
+            rank_stabilised: false,
+            targets: settings.targets.clone(),
+        };
+        match self {
+            Self::Full => Method::Full,
+            Self::Lora(settings) => Method::Lora(adapter(settings)),
+            Self::Qlora(settings) => Method::Qlora(adapter(settings)),
+        }
+    }
 }
 
-/// The adapter of [`Method::Lora`] and [`Method::Qlora`].
+/// The adapter of [`MethodSettings::Lora`] and [`MethodSettings::Qlora`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdapterSettings {

@@ -1,8 +1,8 @@
 //! How much memory training takes, before it begins.
 
-use super::decoder_recipe::{Method, Precision};
+use super::decoder_recipe::MethodSettings;
 use super::training::{OptimizerKind, Training};
-use crate::Config;
+use crate::{Config, Precision};
 use serde::Serialize;
 
 /// Rows of the output head's product that exist at a time: logits of more tokens are never held.
@@ -88,7 +88,7 @@ fn product(factors: &[u64]) -> u64 {
 impl Counts {
     /// Counts the numbers of a decoder, and of the adapter if the method trains one. Fused matrices (`qkv_proj`,
     /// `gate_up_proj`) have the adapters of their parts' names here, which differs by less than the rank's width.
-    pub fn of(config: &Config, method: &Method) -> Self {
+    pub fn of(config: &Config, method: &MethodSettings) -> Self {
         let widths = Widths::of(config);
         let heads = if config.tied { 1 } else { 2 };
         let matrices = widths.matrices();
@@ -123,7 +123,7 @@ impl Counts {
 /// product (3 `intermediate`), a number for each norm and for each head's softmax. Attention probabilities are computed
 /// again, not kept. With activation checkpointing a block keeps its input alone (`hidden`), and one block at a time all
 /// of it. Beside the blocks there are one stream forward and two backward.
-pub fn estimate(config: &Config, method: &Method, precision: Precision, training: &Training) -> Memory {
+pub fn estimate(config: &Config, method: &MethodSettings, precision: Precision, training: &Training) -> Memory {
     let counts = Counts::of(config, method);
     let trained = product(&[4, counts.trained]);
     let moments = match training.optimizer.kind {
@@ -139,7 +139,7 @@ pub fn estimate(config: &Config, method: &Method, precision: Precision, training
     }
 }
 
-fn weights(counts: &Counts, method: &Method, precision: Precision) -> u64 {
+fn weights(counts: &Counts, method: &MethodSettings, precision: Precision) -> u64 {
     let width = match precision {
         Precision::F32 => 4,
         Precision::Bf16 => 2,
@@ -149,13 +149,15 @@ fn weights(counts: &Counts, method: &Method, precision: Precision) -> u64 {
     let quantised = (counts.matrices / 2).saturating_add(counts.matrices / 64).saturating_add(counts.matrices / 4096);
     let kept = product(&[4, counts.norms]).saturating_add(product(&[4, counts.trained]));
     match method {
-        Method::Full => product(&[4 + copy, counts.trained]),
-        Method::Lora(_) => product(&[width, counts.matrices.saturating_add(counts.embeddings)]).saturating_add(kept),
-        Method::Qlora(_) => product(&[width, counts.embeddings]).saturating_add(quantised).saturating_add(kept),
+        MethodSettings::Full => product(&[4 + copy, counts.trained]),
+        MethodSettings::Lora(_) => {
+            product(&[width, counts.matrices.saturating_add(counts.embeddings)]).saturating_add(kept)
+        }
+        MethodSettings::Qlora(_) => product(&[width, counts.embeddings]).saturating_add(quantised).saturating_add(kept),
     }
 }
 
-fn activations(config: &Config, method: &Method, training: &Training) -> u64 {
+fn activations(config: &Config, method: &MethodSettings, training: &Training) -> u64 {
     let widths = Widths::of(config);
     let adapters = method.adapter().map_or(0, |adapter| product(&[adapter.targets.len() as u64, adapter.rank as u64]));
     let block = [
@@ -191,7 +193,7 @@ mod tests {
         // dim 256, 6 layers, SwiGLU 688 with 4,096 tied tokens, and one block by hand.
         let config = shape(256, 6, 4, 688, 4096);
         let block = 4 * 256 * 256 + 3 * 256 * 688;
-        let counts = Counts::of(&config, &Method::Full);
+        let counts = Counts::of(&config, &MethodSettings::Full);
         assert_eq!(counts.matrices, 6 * block);
         assert_eq!(counts.norms, 13 * 256);
         assert_eq!(counts.trained, 6 * block + 13 * 256 + 4096 * 256);
@@ -200,37 +202,37 @@ mod tests {
             targets: vec!["q_proj".into(), "down_proj".into()],
             ..AdapterSettings::default()
         };
-        assert_eq!(Counts::of(&config, &Method::Lora(adapter)).trained, 6 * 8 * (256 + 256 + 688 + 256));
+        assert_eq!(Counts::of(&config, &MethodSettings::Lora(adapter)).trained, 6 * 8 * (256 + 256 + 688 + 256));
     }
 
     #[test]
     fn a_model_of_a_billion_fits_where_it_should() {
         // Llama 3.2 1B: 1.236 G numbers.
         let config = Config { key_value_heads: 8, ..shape(2048, 16, 32, 8192, 128_256) };
-        let counts = Counts::of(&config, &Method::Full);
+        let counts = Counts::of(&config, &MethodSettings::Full);
         assert_eq!(counts.trained, 1_235_814_400);
         let mut training = Training { checkpointing: true, ..Training::default() };
         training.batch.tokens = 1024;
-        let of = |method: &Method, training: &Training| estimate(&config, method, Precision::Bf16, training);
-        let full = of(&Method::Full, &training);
+        let of = |method: &MethodSettings, training: &Training| estimate(&config, method, Precision::Bf16, training);
+        let full = of(&MethodSettings::Full, &training);
         assert_eq!(full.weights, 6 * counts.trained);
         assert_eq!(full.gradients + full.optimizer, 12 * counts.trained);
-        let quantised = of(&Method::Qlora(AdapterSettings::default()), &training);
+        let quantised = of(&MethodSettings::Qlora(AdapterSettings::default()), &training);
         assert!(quantised.total() < 6_000_000_000 / 2, "{quantised:?}");
-        let adapted = of(&Method::Lora(AdapterSettings::default()), &training);
+        let adapted = of(&MethodSettings::Lora(AdapterSettings::default()), &training);
         assert!(quantised.weights < adapted.weights && adapted.weights < full.weights);
         let kept = Training { checkpointing: false, ..training.clone() };
-        let all = of(&Method::Full, &kept);
+        let all = of(&MethodSettings::Full, &kept);
         assert!(all.activations > 7 * full.activations, "{} {}", all.activations, full.activations);
         let mut lion = training;
         lion.optimizer.kind = OptimizerKind::Lion;
-        assert_eq!(of(&Method::Full, &lion).optimizer, full.optimizer / 2);
+        assert_eq!(of(&MethodSettings::Full, &lion).optimizer, full.optimizer / 2);
     }
 
     #[test]
     fn shapes_that_lie_look_large() {
         let config = Config { vocabulary: usize::MAX, ..shape(1 << 40, 1 << 30, 1 << 20, 1 << 50, 4) };
-        let memory = estimate(&config, &Method::Full, Precision::F32, &Training::default());
+        let memory = estimate(&config, &MethodSettings::Full, Precision::F32, &Training::default());
         assert_eq!(memory.total(), u64::MAX);
     }
 }

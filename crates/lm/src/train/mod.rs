@@ -21,7 +21,7 @@ mod trainer;
 mod training;
 
 pub use decoder_recipe::{
-    AdapterSettings, DataSettings, DecoderDetails, DecoderRecipe, Method, ModelSettings, Precision, Shape,
+    AdapterSettings, DataSettings, DecoderDetails, DecoderRecipe, MethodSettings, ModelSettings, Shape,
     ValidationSettings,
 };
 pub use estimate::{Counts, Memory, estimate};

@@ -58,7 +58,7 @@ rate = 5e-6
 fn a_curriculum_of_the_screening_kind_can_be_said() {
     let recipe = read(SCREENING, &[]).expect("a recipe");
     assert_eq!(recipe.details.dtype, Precision::Bf16);
-    assert_eq!(recipe.details.method, Method::Lora(AdapterSettings::default()));
+    assert_eq!(recipe.details.method, MethodSettings::Lora(AdapterSettings::default()));
     assert_eq!(recipe.training.stop, Some(StopSettings { improvement: 0.05, epochs: 3 }));
     assert_eq!(recipe.training.schedule.warmup, Warmup::Share(0.03));
     assert_eq!(recipe.training.checkpoint.every, Every::Epoch);
@@ -82,7 +82,7 @@ fn quantised_adapters_of_the_rule_kind_can_be_said() {
     .expect("a recipe");
     let adapter = recipe.details.method.adapter().expect("an adapter");
     assert_eq!((adapter.rank, adapter.alpha, adapter.targets.len()), (32, 16.0, 7));
-    assert!(matches!(recipe.details.method, Method::Qlora(_)));
+    assert!(matches!(recipe.details.method, MethodSettings::Qlora(_)));
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! LoRA and QLoRA against `peft`.
+
+mod recorded;
+
+use lm::train::{Optimizer, OptimizerSettings};
+use lm::{Decoder, Method, Precision, Trainee};
+use recorded::{Recorded, difference, fixture, relative};
+
+/// The checkpoint with its adapter as peft wrote it, its base quantised if asked for.
+fn open(name: &str, quantised: bool) -> Decoder {
+    let (base, adapter) = (fixture(name), fixture(&format!("{name}/adapter")));
+    let decoder = Decoder::open_adapted(&base, &adapter, Precision::F32).unwrap();
+    if !quantised {
+        return decoder;
+    }
+    let method = Method::Qlora(decoder.adapter().unwrap().clone());
+    let mut other = Decoder::open(&base, Precision::F32, &method, 0).unwrap();
+    other.parameters_mut().values.clone_from(&decoder.parameters().values);
+    other
+}
+
+fn compare(name: &str, mut decoder: Decoder) {
+    let recorded = Recorded::read(&format!("{name}/adapter/expected.safetensors"));
+    let batch = recorded.batch();
+    let gap = difference(&decoder.logits(&batch).unwrap(), &recorded.floats("logits"));
+    assert!(gap < 1e-4, "{name}: logits differ by {gap}");
+    let count = decoder.counted(&batch);
+    let loss = decoder.accumulate(&batch, 1.0 / count as f32, 0).unwrap();
+    assert!((loss.mean() - f64::from(recorded.floats("loss")[0])).abs() < 1e-5, "{name}");
+    let spans = decoder.parameters().spans.clone();
+    assert_eq!(spans.len(), recorded.names().iter().filter(|name| name.starts_with("grad.")).count());
+    for span in &spans {
+        let gap =
+            relative(&decoder.parameters().gradients[span.range()], &recorded.floats(&format!("grad.{}", span.name)));
+        assert!(gap < 1e-3, "{name}: gradient of {} is off by {gap}", span.name);
+    }
+    let settings = OptimizerSettings { rate: 1e-2, weight_decay: 0.01, ..OptimizerSettings::default() };
+    Optimizer::new(&settings, decoder.parameters().values.len()).step(decoder.parameters_mut(), settings.rate, 1.0);
+    for span in &spans {
+        let stepped = recorded.floats(&format!("stepped.{}", span.name));
+        // Where a gradient is near zero, Adam's first step turns its rounding into a part of the rate.
+        let gap = relative(&decoder.parameters().values[span.range()], &stepped);
+        assert!(gap < 2e-3, "{name}: {} after a step is off by {gap}", span.name);
+    }
+}
+
+#[test]
+fn lora_equals_peft() {
+    for name in ["llama", "qwen3", "phi3"] {
+        compare(name, open(name, false));
+    }
+}
+
+#[test]
+fn qlora_equals_peft_over_bitsandbytes() {
+    compare("llama64", open("llama64", true));
+}
+
+#[test]
+fn adapters_written_here_read_back() {
+    let decoder = open("qwen3", false);
+    let folder = tempfile::tempdir().unwrap();
+    decoder.export(folder.path()).unwrap();
+    let again = Decoder::open_adapted(&fixture("qwen3"), folder.path(), Precision::F32).unwrap();
+    assert!(again.parameters().values == decoder.parameters().values);
+}
+
+#[test]
+fn checkpoints_written_here_read_back() {
+    let recorded = Recorded::read("phi3/expected.safetensors");
+    let mut decoder = Decoder::open(&fixture("phi3"), Precision::F32, &Method::Full, 0).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    decoder.export(folder.path()).unwrap();
+    let mut again = Decoder::open(folder.path(), Precision::F32, &Method::None, 0).unwrap();
+    let batch = recorded.batch();
+    assert!(again.logits(&batch).unwrap() == decoder.logits(&batch).unwrap());
+}
+
+#[test]
+fn dropout_is_the_same_again_and_gone_when_answering() {
+    let mut decoder = open("llama", false);
+    let mut config = decoder.adapter().unwrap().clone();
+    config.dropout = 0.5;
+    let values = decoder.parameters().values.clone();
+    let batch = Recorded::read("llama/adapter/expected.safetensors").batch();
+    let plain = decoder.logits(&batch).unwrap();
+    let mut dropping = Decoder::open(&fixture("llama"), Precision::F32, &Method::Lora(config), 0).unwrap();
+    dropping.parameters_mut().values = values;
+    assert!(dropping.logits(&batch).unwrap() == plain);
+    let mut gradient = |draw: u64, recompute: bool| {
+        dropping.recompute(recompute);
+        dropping.parameters_mut().gradients.fill(0.0);
+        let loss = dropping.accumulate(&batch, 1.0, draw).unwrap();
+        (loss, dropping.parameters().gradients.clone())
+    };
+    let first = gradient(1, false);
+    assert!(first == gradient(1, false) && first == gradient(1, true));
+    assert!(first != gradient(2, false));
+}
