@@ -3,7 +3,7 @@
 use super::linear::{Adapters, Linear};
 use super::matrix::{Matrix, Stacked, Storage};
 use super::stack::Norm;
-use crate::kernel::Bf16;
+use crate::kernel::{Bf16, Precision};
 use crate::quantized::Nf4;
 use crate::{AdapterConfig, Checkpoint, Parameters, Result};
 use rand::{Rng, SeedableRng};
@@ -28,13 +28,11 @@ impl Source<'_> {
 
 /// How weights that do not learn are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Frozen {
-    /// fp32.
-    Full,
-    /// bf16.
-    Half,
-    /// Matrices of the blocks in NF4 with double quantisation, the others in bf16.
-    Quantized,
+pub(crate) struct Frozen {
+    /// The format of matrices.
+    pub(crate) precision: Precision,
+    /// Whether matrices of the blocks are held in NF4 with double quantisation instead.
+    pub(crate) quantized: bool,
 }
 
 /// Makes weights one after another, in the order of the parameters.
@@ -82,7 +80,7 @@ impl Builder<'_> {
                 }
                 Storage::Trained(start..self.parameters.values.len())
             }
-            Some(Frozen::Full) => {
+            Some(Frozen { precision: Precision::F32, quantized }) if !(quantized && block) => {
                 let mut data = vec![0.0; rows * columns];
                 let mut rest = &mut data[..];
                 for (name, rows) in parts {
@@ -92,7 +90,7 @@ impl Builder<'_> {
                 }
                 Storage::Full(data)
             }
-            Some(Frozen::Quantized) if block => {
+            Some(Frozen { quantized: true, .. }) if block => {
                 let mut tensors = Vec::with_capacity(parts.len());
                 for (name, rows) in parts {
                     let mut whole = vec![0.0; rows * columns];
@@ -101,7 +99,7 @@ impl Builder<'_> {
                 }
                 Storage::Quantized(Stacked(tensors))
             }
-            Some(Frozen::Half | Frozen::Quantized) => Storage::Half(self.half(parts, rows, columns, spread)?),
+            Some(_) => Storage::Half(self.half(parts, rows, columns, spread)?),
         };
         Ok(Matrix { rows, columns, storage })
     }

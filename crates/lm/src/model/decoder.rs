@@ -67,12 +67,12 @@ impl Decoder {
     }
 
     fn build(config: Config, source: Source<'_>, precision: Precision, method: &Method, seed: u64) -> Result<Self> {
-        let plain = if precision == Precision::F32 { Frozen::Full } else { Frozen::Half };
+        let plain = Frozen { precision, quantized: false };
         let (frozen, lora) = match method {
             Method::None => (Some(plain), None),
             Method::Full => (None, None),
             Method::Lora(lora) => (Some(plain), Some(lora)),
-            Method::Qlora(lora) => (Some(Frozen::Quantized), Some(lora)),
+            Method::Qlora(lora) => (Some(Frozen { quantized: true, ..plain }), Some(lora)),
         };
         if let Some(adapter) = lora {
             let problem = |problem| Error::Configuration { path: "method".into(), problem };
