@@ -116,7 +116,8 @@ impl ChatTemplate {
         for turn in (first..=last).filter(|turn| assistant(&messages[*turn])) {
             let before = self.render(&messages[..turn], true)?;
             let through = if turn == last { text.clone() } else { self.render(&messages[..=turn], false)? };
-            let shared = text.bytes().zip(through.bytes()).take_while(|(one, other)| one == other).count();
+            let alike = text.chars().zip(through.chars()).take_while(|(one, other)| one == other);
+            let shared = alike.map(|(character, _)| character.len_utf8()).sum();
             let end =
                 if shared == through.len() { Some(shared) } else { self.last_special(&text, before.len(), shared) };
             let Some(end) = end.filter(|_| shared >= before.len() && text.starts_with(&before)) else {
@@ -132,7 +133,7 @@ impl ChatTemplate {
     /// The end of the last special token between two places of a text: where a turn ends if the template writes
     /// something behind the whole conversation, as Phi-4's does.
     fn last_special(&self, text: &str, start: usize, end: usize) -> Option<usize> {
-        let between = text.get(start..text.floor_char_boundary(end))?;
+        let between = text.get(start..end)?;
         let ends = self.ends.iter().filter_map(|token| Some(between.rfind(token)? + token.len()));
         ends.max().map(|length| start + length)
     }

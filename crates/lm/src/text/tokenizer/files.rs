@@ -50,6 +50,10 @@ impl Tokenizer {
         let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
         inner.with_truncation(None).map_err(|error| error.to_string())?;
         inner.with_padding(None);
+        let around = inner.encode_fast("", true).map_err(|error| error.to_string())?;
+        if let Some(number) = around.get_ids().iter().find(|number| **number as usize >= vocabulary) {
+            return Err(format!("texts get the token {number}, which is not in the vocabulary"));
+        }
         let token = |name: &str| match settings.get(name).and_then(spelling) {
             Some(spelling) => match inner.token_to_id(spelling) {
                 Some(number) => Ok(Some(number)),

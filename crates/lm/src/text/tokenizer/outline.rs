@@ -1,6 +1,7 @@
 //! What must hold of a `tokenizer.json` before it is used.
 
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
 /// Numbers of tokens are below this; it is far above any vocabulary and keeps embeddings imaginable.
@@ -22,6 +23,14 @@ struct Outline {
     model: Model,
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
+    #[serde(default)]
+    decoder: Value,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +53,27 @@ struct AddedToken {
     id: u32,
 }
 
+/// Checks a step of the way from text to tokens, and the steps that it consists of, for what the library would
+/// stop at: nothing to search for or to insert, and special tokens without numbers.
+fn check_step(step: &Value) -> Result<(), String> {
+    let kind = step["type"].as_str().unwrap_or_default();
+    let empty = |text: &Value| text.as_str() == Some("");
+    if empty(&step["prepend"]) || empty(&step["pattern"]["String"]) {
+        return Err(format!("the step {kind} has an empty text"));
+    }
+    let pieces = ["single", "pair"].into_iter().filter_map(|name| step[name].as_array()).flatten();
+    for token in pieces.filter_map(|piece| piece["SpecialToken"]["id"].as_str()) {
+        if step["special_tokens"].get(token).is_none() {
+            return Err(format!("the step {kind} does not say which number `{token}` has"));
+        }
+    }
+    match step {
+        Value::Array(steps) => steps.iter().try_for_each(check_step),
+        Value::Object(fields) => fields.values().filter(|value| value.is_array()).try_for_each(check_step),
+        _ => Ok(()),
+    }
+}
+
 /// Checks that the model is byte-pair encoding, that its merges make tokens of the vocabulary and that numbers
 /// are usable; the library that reads the file takes that for granted. Returns one more than the highest number.
 pub(super) fn check(json: &[u8]) -> std::result::Result<usize, String> {
@@ -52,6 +82,9 @@ pub(super) fn check(json: &[u8]) -> std::result::Result<usize, String> {
         return Err(format!("a model of type {kind} is not supported, only BPE is"));
     }
     let outline: Outline = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    for step in [&outline.normalizer, &outline.pre_tokenizer, &outline.post_processor, &outline.decoder] {
+        check_step(step)?;
+    }
     let vocab = &outline.model.vocab;
     let prefix = outline.model.continuing_subword_prefix.as_deref().unwrap_or_default();
     for merge in &outline.model.merges {

@@ -196,6 +196,7 @@ fn damaged_files_are_refused_with_the_cause() {
     assert!(problem(|json| json["model"]["merges"] = json!([["review", "review"]])).contains("not in the vocabulary"));
     assert!(problem(|json| json["model"]["merges"] = json!(["ab"])).contains("one part"));
     assert!(problem(|json| json["model"]["continuing_subword_prefix"] = json!("##")).contains("merge"));
+    assert!(problem(|json| json["normalizer"] = json!({"type": "Prepend", "prepend": ""})).contains("empty text"));
     assert!(problem(|json| json["pre_tokenizer"] = json!({"type": "None such"})).contains("tokenizer.json"));
     let text = good.to_string();
     for length in (0..text.len()).step_by(97) {
@@ -205,4 +206,88 @@ fn damaged_files_are_refused_with_the_cause() {
     folder.write("tokenizer.json", text.as_bytes());
     folder.write("tokenizer_config.json", br#"{"eos_token": "</s>"}"#);
     assert!(folder.problem().contains("`</s>` is not in the vocabulary"));
+}
+
+/// The trained tokenizer, and one with the parts that SentencePiece models are converted to.
+fn bases() -> [Value; 2] {
+    let plain: Value = serde_json::from_str(&trained().inner.to_string(false).expect("JSON")).expect("JSON");
+    let mut converted = plain.clone();
+    converted["normalizer"] = json!({"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "\u{2581}"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"}, {"type": "NFC"},
+    ]});
+    converted["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "\\p{N}{1,3}|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": false},
+        {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "first", "split": false},
+    ]});
+    converted["decoder"] = json!({"type": "Sequence", "decoders": [
+        {"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+    ]});
+    converted["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<|im_start|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|im_start|>": {"id": "<|im_start|>", "ids": [1], "tokens": ["<|im_start|>"]}},
+    });
+    converted["model"]["byte_fallback"] = json!(true);
+    converted["model"]["unk_token"] = json!("<|endoftext|>");
+    [plain, converted]
+}
+
+/// The places of a JSON value; of long lists and objects the first few.
+fn places(value: &Value, place: &str, found: &mut Vec<String>) {
+    found.push(place.to_owned());
+    let mut inner = |key: &str, value: &Value| {
+        places(value, &format!("{place}/{}", key.replace('~', "~0").replace('/', "~1")), found)
+    };
+    match value {
+        Value::Object(fields) => fields.iter().take(12).for_each(|(key, value)| inner(key, value)),
+        Value::Array(list) => {
+            list.iter().take(4).enumerate().for_each(|(index, value)| inner(&index.to_string(), value))
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn whatever_stands_in_a_file_the_answer_is_a_tokenizer_or_an_error() {
+    let values = [
+        json!({"Regex": "x*"}),
+        json!({"String": ""}),
+        json!("x*"),
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(0),
+        json!(4_294_967_295u32),
+        json!(1e300),
+        json!(""),
+        json!("\u{2581}"),
+        json!("(?:a|a)*(?<x>b)\\1("),
+        json!([]),
+        json!([[]]),
+        json!({}),
+        json!({"type": "ByteLevel"}),
+        json!(["a", "\u{120}", "{"]),
+    ];
+    let (mut opened, mut refused) = (0, 0);
+    for base in bases() {
+        let mut found = Vec::new();
+        places(&base, "", &mut found);
+        for (place, value) in found.iter().flat_map(|place| values.iter().map(move |value| (place, value))) {
+            let mut changed = base.clone();
+            *changed.pointer_mut(place).expect("a place") = value.clone();
+            let Ok(tokenizer) = Tokenizer::assemble(changed.to_string().as_bytes(), serde_json::Map::new()) else {
+                refused += 1;
+                continue;
+            };
+            opened += 1;
+            for text in ["{\"amount\": 10} \u{e9}\u{1f600}<|im_end|>  ", ""] {
+                let tokens = tokenizer.encode(text, true).unwrap_or_default();
+                assert!(tokens.iter().all(|token| (*token as usize) < tokenizer.vocabulary()), "{place} {value}");
+                let _ = tokenizer.decode(&tokens, false);
+            }
+        }
+    }
+    assert!(opened > 100 && refused > 100, "{opened} {refused}");
 }

@@ -46,6 +46,9 @@ pub(crate) enum Command {
         /// End the text where the assistant's next turn begins, as for an answer.
         #[arg(long)]
         prompt: bool,
+        /// Take the assistant's last turn alone for said, as templates need that write earlier turns otherwise.
+        #[arg(long)]
+        last: bool,
         /// The day that templates take for today, such as 2025-01-31; they never see the clock.
         #[arg(long)]
         date: Option<Date>,
@@ -105,14 +108,15 @@ pub(crate) fn run(command: Command) -> Outcome {
                 Ok(json!(tokenizer.decode(&tokens, skip_special).map_err(|error| error.to_string())?))
             })
         }
-        Command::Render { folder, prompt, date, threads } => {
+        Command::Render { folder, prompt, last, date, threads } => {
             let template = ChatTemplate::new(&open(&folder)?, date).map_err(|error| InputError(error.to_string()))?;
-            answer(threads, |line| render(&template, line, prompt))
+            let turns = if last { Turns::Last } else { Turns::All };
+            answer(threads, |line| render(&template, line, prompt, turns))
         }
     }
 }
 
-fn render(template: &ChatTemplate, line: &[u8], prompt: bool) -> Result<Value, String> {
+fn render(template: &ChatTemplate, line: &[u8], prompt: bool, turns: Turns) -> Result<Value, String> {
     let line = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8 text".to_owned())?;
     let Record::Conversation(messages) = DataLine::parse(line, true)?.record else {
         return Err("the line has no `messages`".to_owned());
@@ -121,7 +125,7 @@ fn render(template: &ChatTemplate, line: &[u8], prompt: bool) -> Result<Value, S
         let text = template.render(&messages, true).map_err(|error| error.to_string())?;
         return Ok(json!({"text": text}));
     }
-    let rendered = template.completions(&messages, Turns::All).map_err(|error| error.to_string())?;
+    let rendered = template.completions(&messages, turns).map_err(|error| error.to_string())?;
     let completions: Vec<_> = rendered.completions.iter().map(|span| [span.start, span.end]).collect();
     Ok(json!({"text": rendered.text, "completions": completions}))
 }
