@@ -1,6 +1,6 @@
 //! The folder of a tokenizer, as `transformers` reads and writes it.
 
-use super::{Tokenizer, outline};
+use super::{Tokenizer, guarded, outline};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -47,10 +47,10 @@ impl Tokenizer {
     /// A tokenizer from the content of its files.
     pub(super) fn assemble(json: &[u8], settings: Map<String, Value>) -> std::result::Result<Self, String> {
         let vocabulary = outline::check(json)?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(json))?;
         inner.with_truncation(None).map_err(|error| error.to_string())?;
         inner.with_padding(None);
-        let around = inner.encode_fast("", true).map_err(|error| error.to_string())?;
+        let around = guarded(|| inner.encode_fast("", true))?;
         if let Some(number) = around.get_ids().iter().find(|number| **number as usize >= vocabulary) {
             return Err(format!("texts get the token {number}, which is not in the vocabulary"));
         }

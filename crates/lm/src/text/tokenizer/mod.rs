@@ -9,6 +9,7 @@ pub use training::TrainingOptions;
 
 use crate::{Error, Result};
 use serde_json::{Map, Value};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A tokenizer with what its folder says about special tokens and conversations.
 #[derive(Clone)]
@@ -33,7 +34,7 @@ impl Tokenizer {
     /// # Errors
     /// When a rule of the tokenizer cannot be applied to the text.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, special).map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let encoding = guarded(|| self.inner.encode_fast(text, special)).map_err(Error::Tokenizer)?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -46,7 +47,7 @@ impl Tokenizer {
         if let Some(unknown) = tokens.iter().find(|token| self.inner.id_to_token(**token).is_none()) {
             return Err(Error::Tokenizer(format!("{unknown} is no token of the vocabulary")));
         }
-        self.inner.decode(tokens, skip_special).map_err(|error| Error::Tokenizer(error.to_string()))
+        guarded(|| self.inner.decode(tokens, skip_special)).map_err(Error::Tokenizer)
     }
 
     /// The number of a token that is spelled as in the vocabulary.
@@ -101,6 +102,15 @@ impl Tokenizer {
             .iter()
             .filter(|(key, _)| key.ends_with("_token"))
             .filter_map(|(key, value)| files::spelling(value).map(|spelling| (key.as_str(), spelling)))
+    }
+}
+
+/// Calls the library. It stops at some rules of damaged files only when a text meets them, such as a replacement
+/// of nothing by something; what is shared between calls is a cache that does without what is spoilt.
+fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> std::result::Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("a rule of tokenizer.json cannot be applied; the file is damaged".to_owned()),
     }
 }
 
