@@ -31,8 +31,23 @@ pub(super) fn environment(source: &str, date: Option<Date>) -> Result<Environmen
                 .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
         });
     }
-    environment.add_template_owned(NAME, without_generation_tags(source))?;
+    environment.add_template_owned(NAME, without_generation_tags(&without_line_continuations(source)))?;
     Ok(environment)
+}
+
+/// Takes out line breaks behind a backslash within tags: in Python's strings they are nothing, here they would be
+/// text.
+fn without_line_continuations(source: &str) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+        let (before, tag) = rest.split_at(start);
+        let close = if tag.starts_with("{{") { "}}" } else { "%}" };
+        let (tag, behind) = tag.split_at(tag.find(close).unwrap_or(tag.len()));
+        text.extend([before, &tag.replace("\\\n", "")]);
+        rest = behind;
+    }
+    text + rest
 }
 
 /// Makes the tags by which templates mark what an assistant says conditions that always hold.

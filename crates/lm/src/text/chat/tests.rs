@@ -74,6 +74,7 @@ fn a_template_that_writes_earlier_turns_otherwise_counts_only_the_last() {
 fn templates_find_what_transformers_offers_them() {
     for (source, expected) in [
         ("{{ eos_token }}{{ bos_token }}", "<|im_end|>"),
+        ("a\\\nb{{ 'c\\\nd' }}{%- set e = 'f\\\ng' %}{{ e }}", "a\\\nbcdfg"),
         ("{{ messages[0].content.strip() | upper }}{{ messages[0]['role'].startswith('sys') }}", "BE BRIEF.True"),
         (
             "{%- for m in messages[::-1] %}{% if loop.index0 > 1 %}{% break %}{% endif %}{{ m.content }}{% endfor %}",
