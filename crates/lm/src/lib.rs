@@ -14,6 +14,7 @@ mod error;
 mod json;
 mod kernel;
 mod model;
+pub mod multihead;
 mod parameters;
 mod quantized;
 mod replacement;

@@ -30,6 +30,15 @@ pub(crate) fn losses(logits: &mut [f32], width: usize, targets: &[u32]) -> f64 {
     losses.into_iter().map(f64::from).sum()
 }
 
+/// Replaces logits by probabilities that add up to one.
+pub(crate) fn softmax(logits: &mut [f32]) {
+    let most = largest(logits);
+    let share = 1.0 / exponentials(logits, 1.0, most);
+    for value in logits {
+        *value *= share;
+    }
+}
+
 /// The loss of a row and the sum of the exponentials that its logits become.
 #[inline(always)]
 fn loss_of(logits: &mut [f32], target: usize) -> (f32, f32) {

@@ -8,6 +8,7 @@ use crate::quantized::Nf4;
 use crate::{AdapterConfig, Checkpoint, Parameters, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 
 /// Standard deviation of drawn weights, as GPT-2 and Llama have it.
 const SPREAD: f32 = 0.02;
@@ -58,6 +59,15 @@ impl Builder<'_> {
         let range = self.parameters.add(name, &[size], false);
         self.parameters.values[range.clone()].copy_from_slice(&weight);
         Ok(Norm::Trained(range))
+    }
+
+    /// A trained vector; zeros when drawn.
+    pub(crate) fn bias(&mut self, name: &str, size: usize) -> Result<Range<usize>> {
+        let range = self.parameters.add(name, &[size], false);
+        if let Source::Checkpoint(checkpoint) = &self.source {
+            checkpoint.read_f32(name, &[size], &mut self.parameters.values[range.clone()])?;
+        }
+        Ok(range)
     }
 
     /// A matrix of one or more tensors (name and rows) of equal width, one below another. Drawn with a standard

@@ -1,7 +1,7 @@
 //! A linear layer: `y = x W^T`, with low-rank adapters beside it (Hu et al. 2021): `y += scale (x A^T) B^T`.
 
 use super::dropout::drop_out;
-use super::matrix::{Matrix, Storage};
+use super::matrix::Matrix;
 use crate::kernel::{Element, Right, View, product};
 use std::ops::Range;
 
@@ -101,16 +101,10 @@ impl Linear {
         lowered: &Lowered<E>,
         draw: Option<u64>,
     ) {
-        let Matrix { rows, columns, .. } = self.matrix;
-        let count = out_gradient.len() / rows;
-        if let Storage::Trained(range) = &self.matrix.storage {
-            let right = E::right(View::wide(input, columns));
-            let out = f32::output(&mut gradients[range.clone()], columns, true);
-            product([rows, columns, count], View::wide(out_gradient, rows), right, out);
-        }
+        self.matrix.add_gradient(gradients, out_gradient, input);
         if let Some(adapters) = &self.adapters {
-            adapters.up_gradient(gradients, out_gradient, rows, lowered);
-            adapters.down_gradient(gradients, slope, input, columns, draw);
+            adapters.up_gradient(gradients, out_gradient, self.matrix.rows, lowered);
+            adapters.down_gradient(gradients, slope, input, self.matrix.columns, draw);
         }
     }
 }

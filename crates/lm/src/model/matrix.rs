@@ -1,6 +1,6 @@
 //! A weight matrix as it is held: among the trained parameters, or frozen in one of several storages.
 
-use crate::kernel::{Bf16, Lines, Right, View};
+use crate::kernel::{Bf16, Element, Lines, Right, View, product};
 use crate::quantized::Nf4;
 use std::ops::Range;
 
@@ -71,11 +71,28 @@ impl Matrix {
             Storage::Full(data) => into.copy_from_slice(&data[range]),
             Storage::Half(data) => {
                 for (into, value) in into.iter_mut().zip(&data[range]) {
-                    *into = crate::kernel::Element::value(*value);
+                    *into = value.value();
                 }
             }
             Storage::Quantized(stacked) => stacked.read(row, 0, into),
         }
+    }
+
+    /// The place of the gradient, if the matrix learns.
+    pub(crate) fn gradient<'a>(&self, gradients: &'a mut [f32]) -> Option<&'a mut [f32]> {
+        match &self.storage {
+            Storage::Trained(range) => Some(&mut gradients[range.clone()]),
+            _ => None,
+        }
+    }
+
+    /// Adds the gradient, from rows of the output's gradient and rows of the input, if the matrix learns.
+    pub(crate) fn add_gradient<E: Element>(&self, gradients: &mut [f32], out_gradient: &[E], input: &[E]) {
+        let Some(gradient) = self.gradient(gradients) else { return };
+        let count = out_gradient.len() / self.rows;
+        let right = E::right(View::wide(input, self.columns));
+        let out = f32::output(gradient, self.columns, true);
+        product([self.rows, self.columns, count], View::wide(out_gradient, self.rows), right, out);
     }
 
     /// Bytes that a frozen matrix holds.

@@ -9,4 +9,8 @@ mod matrix;
 mod network;
 mod stack;
 
+pub(crate) use build::{Builder, Source};
 pub use decoder::{Decoder, Method};
+pub(crate) use matrix::Matrix;
+pub(crate) use network::block;
+pub(crate) use stack::{Norm, Places, Stack};

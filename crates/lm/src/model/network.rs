@@ -197,11 +197,7 @@ impl<E: Element> Network<E> {
             sum += cross_entropy(&mut work.slopes, &mut work.logits, vocabulary, targets, scale);
             let left = View::deep(&work.slopes[..], vocabulary);
             product([count, width, vocabulary], left, head.transposed(values), f32::output(gradient, width, false));
-            if let Storage::Trained(range) = &head.storage {
-                let right = E::right(View::wide(normed, width));
-                let out = f32::output(&mut gradients[range.clone()], width, true);
-                product([vocabulary, width, count], View::wide(&work.slopes[..], vocabulary), right, out);
-            }
+            head.add_gradient(gradients, &work.slopes, normed);
         }
         if scale.is_some() {
             let mut picked_gradient = vec![0.0; counted.len() * width];
@@ -234,7 +230,7 @@ fn places<'a>(
 
 /// The weights of a block, in the order and under the names of `transformers`. Drawn weights that lead back to the
 /// stream are smaller the more blocks there are (Radford et al. 2019), so that the stream's variance stays.
-fn block(builder: &mut Builder<'_>, config: &Config, layer: usize) -> Result<Block> {
+pub(crate) fn block(builder: &mut Builder<'_>, config: &Config, layer: usize) -> Result<Block> {
     let name = |rest: &str| format!("model.layers.{layer}.{rest}.weight");
     let (width, inner) = (config.hidden, config.intermediate);
     let (queries, keys) = (config.heads * config.head_size, config.key_value_heads * config.head_size);
