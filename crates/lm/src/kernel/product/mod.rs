@@ -21,6 +21,8 @@ use tile::{Kernel, Rows};
 const BLOCK: usize = 256;
 /// Rows of the left operand that one task takes at most.
 const TASK_ROWS: usize = 96;
+/// Panels that one task packs.
+const PANELS: usize = 4;
 
 thread_local! {
     static RIGHT: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
@@ -90,13 +92,14 @@ impl Layout {
         if panel == 0 {
             return;
         }
+        let columns = PANELS * self.width;
         let pack = |(number, into): (usize, &mut [u32])| {
-            let columns = number * self.width..self.columns.min((number + 1) * self.width);
-            right.pack::<E>(start..start + self.depth, columns, self.width, into);
+            let free = number * columns..self.columns.min((number + 1) * columns);
+            right.pack::<E>(start..start + self.depth, free, self.width, into);
         };
         match parallel {
-            true => words[..needed].par_chunks_mut(panel).enumerate().for_each(pack),
-            false => words[..needed].chunks_mut(panel).enumerate().for_each(pack),
+            true => words[..needed].par_chunks_mut(PANELS * panel).enumerate().for_each(pack),
+            false => words[..needed].chunks_mut(PANELS * panel).enumerate().for_each(pack),
         }
     }
 }
@@ -174,10 +177,8 @@ impl<E: Element> Work<'_, E> {
         let direct = self.left.direct(depth);
         if !direct && steps > 0 {
             room.resize((rows.len().next_multiple_of(tall) * steps).max(room.len()), 0);
-            for (first, into) in rows.clone().step_by(tall).zip(room.chunks_mut(tall * steps)) {
-                let lines = from + first..from + rows.end.min(first + tall);
-                self.left.pack::<E>(self.start..self.start + depth, lines, tall, into);
-            }
+            let lines = from + rows.start..from + rows.end;
+            self.left.pack::<E>(self.start..self.start + depth, lines, tall, room);
         }
         for panel in 0..columns.div_ceil(width) {
             let column = panel * width;

@@ -42,8 +42,8 @@ impl<'a, E: Element> View<'a, E> {
         (&self.data[first..first + (height - 1) * self.stride + length], self.stride)
     }
 
-    /// Packs words of `T`: `into[step * width + free]` holds the numbers of step `step` of the free index, the
-    /// first in the lower half; what lies outside is zero.
+    /// Packs words of `T` in panels of `width` free indices, one behind another: word `step * width + free` of a panel
+    /// holds the numbers of a step, the first in the lower half; what lies outside is zero.
     pub(super) fn pack<T: Element>(&self, depth: Range<usize>, free: Range<usize>, width: usize, into: &mut [u32]) {
         if self.deep {
             pack_deep::<E, T>(self.data, self.stride, depth, free, width, into);
@@ -108,25 +108,58 @@ fn word<S: Element, T: Element>(value: S) -> u32 {
     if S::PER_WORD == T::PER_WORD { value.bits() } else { T::of(value.value()).bits() }
 }
 
+/// Words that are packed together.
+const GROUP: usize = 8;
+
 dispatched! {
-    fn pack_wide<S: Element, T: Element>(data: &[S], stride: usize, depth: Range<usize>, free: Range<usize>, width: usize, into: &mut [u32]) {
+    fn pack_wide<S: Element, T: Element>(
+        data: &[S],
+        stride: usize,
+        depth: Range<usize>,
+        free: Range<usize>,
+        width: usize,
+        into: &mut [u32],
+    ) {
         let count = free.len();
         let steps = depth.len().div_ceil(T::PER_WORD);
+        // Line by line, because lines are far apart and each is contiguous.
         for step in 0..steps {
             let at = depth.start + step * T::PER_WORD;
             let line = &data[at * stride + free.start..][..count];
-            let words = &mut into[step * width..][..width];
-            if T::PER_WORD == 2 && at + 1 < depth.end {
-                let next = &data[(at + 1) * stride + free.start..][..count];
-                for ((into, low), high) in words.iter_mut().zip(line).zip(next) {
-                    *into = word::<S, T>(*low) | (word::<S, T>(*high) << 16);
-                }
-            } else {
-                for (into, value) in words.iter_mut().zip(line) {
-                    *into = word::<S, T>(*value);
-                }
+            let paired = T::PER_WORD == 2 && at + 1 < depth.end;
+            let next = if paired { &data[(at + 1) * stride + free.start..][..count] } else { line };
+            for (panel, from) in (0..count).step_by(width).enumerate() {
+                let filled = width.min(count - from);
+                let words = &mut into[(panel * steps + step) * width..][..width];
+                pack_line::<S, T>(&mut words[..filled], &line[from..from + filled], &next[from..from + filled], paired);
+                words[filled..].fill(0);
             }
-            words[count..].fill(0);
+        }
+    }
+}
+
+#[inline(always)]
+fn pack_line<S: Element, T: Element>(words: &mut [u32], line: &[S], next: &[S], paired: bool) {
+    let (groups, rest) = words.as_chunks_mut::<GROUP>();
+    let (lows, low_rest) = line.as_chunks::<GROUP>();
+    let (highs, high_rest) = next.as_chunks::<GROUP>();
+    if paired {
+        for ((group, low), high) in groups.iter_mut().zip(lows).zip(highs) {
+            for lane in 0..GROUP {
+                group[lane] = word::<S, T>(low[lane]) | (word::<S, T>(high[lane]) << 16);
+            }
+        }
+        for ((into, low), high) in rest.iter_mut().zip(low_rest).zip(high_rest) {
+            *into = word::<S, T>(*low) | (word::<S, T>(*high) << 16);
+        }
+    } else {
+        for (group, low) in groups.iter_mut().zip(lows) {
+            for lane in 0..GROUP {
+                group[lane] = word::<S, T>(low[lane]);
+            }
+        }
+        for (into, value) in rest.iter_mut().zip(low_rest) {
+            *into = word::<S, T>(*value);
         }
     }
 }
@@ -134,14 +167,17 @@ dispatched! {
 dispatched! {
     fn pack_deep<S: Element, T: Element>(data: &[S], stride: usize, depth: Range<usize>, free: Range<usize>, width: usize, into: &mut [u32]) {
         let steps = depth.len().div_ceil(T::PER_WORD);
-        for column in 0..width {
-            if column >= free.len() {
+        for column in 0..free.len().next_multiple_of(width) {
+            let into = &mut into[column / width * steps * width..][..steps * width];
+            let line = free.start + column;
+            let column = column % width;
+            if line >= free.end {
                 for step in 0..steps {
                     into[step * width + column] = 0;
                 }
                 continue;
             }
-            let line = &data[(free.start + column) * stride + depth.start..][..depth.len()];
+            let line = &data[line * stride + depth.start..][..depth.len()];
             if T::PER_WORD == 1 {
                 for (value, into) in line.iter().zip(into[column..].iter_mut().step_by(width)) {
                     *into = word::<S, T>(*value);
