@@ -42,6 +42,8 @@ pub(crate) enum Command {
     },
     /// A running server, as callers see it.
     Serve(super::bench_serve::Arguments),
+    /// Training of a small decoder: steps of 16 sequences of 256 tokens.
+    Train(super::bench_train::Arguments),
 }
 
 pub(crate) fn run(command: Command) -> Outcome {
@@ -51,6 +53,7 @@ pub(crate) fn run(command: Command) -> Outcome {
             super::trees::bench::run(&model, &rows, threads.max(1), rounds.max(1))
         }
         Command::Serve(arguments) => super::bench_serve::run(&arguments),
+        Command::Train(arguments) => super::bench_train::run(&arguments),
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod alerts;
 pub(crate) mod batches;
 pub(crate) mod bench;
 mod bench_serve;
+mod bench_train;
 pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod decide;
