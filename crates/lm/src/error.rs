@@ -44,6 +44,14 @@ pub enum Error {
     /// A tokenizer cannot be read, trained or applied.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+    /// A prompt cannot be answered.
+    #[error("prompt {number}: {problem}")]
+    Prompt {
+        /// Its place among the prompts, from 0.
+        number: usize,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// The loss or a gradient is no longer a number.
     #[error("the {what} is not finite at step {step}; the last good checkpoint is kept")]
     NotFinite {

@@ -27,7 +27,7 @@ pub use checkpoint::{Checkpoint, Dtype, Sink, TensorInfo, Writer};
 pub use config::{Architecture, Config, Projection, Rotary, Scaling};
 pub use error::{Error, Result};
 pub use kernel::{Level, Precision, product_speed};
-pub use model::{Decoder, Method};
+pub use model::{Answer, Decoder, Generation, Method};
 pub use parameters::{Parameters, Span};
 pub use quantized::Nf4;
 pub use text::Tokens;

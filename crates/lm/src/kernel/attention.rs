@@ -86,16 +86,16 @@ impl Attention {
     }
 
     /// Query heads that share a key.
-    fn group(&self) -> usize {
+    pub(super) fn group(&self) -> usize {
         self.heads / self.key_value_heads
     }
 
-    fn scale(&self) -> f32 {
+    pub(super) fn scale(&self) -> f32 {
         1.0 / (self.size as f32).sqrt()
     }
 
     /// Columns of the queries of each group in rows of queries alone.
-    fn query_columns(&self) -> Vec<Range<usize>> {
+    pub(super) fn query_columns(&self) -> Vec<Range<usize>> {
         let width = self.group() * self.size;
         (0..self.key_value_heads).map(|group| group * width..(group + 1) * width).collect()
     }
@@ -337,7 +337,7 @@ fn resize<T: Copy + Default>(room: &mut Vec<T>, length: usize) {
 }
 
 dispatched! {
-    fn store<E: Element>(to: &mut [E], from: &[f32]) {
+    pub(super) fn store<E: Element>(to: &mut [E], from: &[f32]) {
         for (to, from) in to.iter_mut().zip(from) {
             *to = E::of(*from);
         }
@@ -346,7 +346,7 @@ dispatched! {
 
 dispatched! {
     /// Scores of queries from `from` on become weights that add up to one; what a query does not see weighs zero.
-    fn soften<E: Element>(weights: &mut [E], scores: &mut [f32], width: usize, from: usize, length: usize, view: Sight, scale: f32, logs: &mut [f32]) {
+    pub(super) fn soften<E: Element>(weights: &mut [E], scores: &mut [f32], width: usize, from: usize, length: usize, view: Sight, scale: f32, logs: &mut [f32]) {
         for (row, log) in logs.iter_mut().enumerate() {
             let seen = view.keys(from + row, length);
             let range = row * width..(row + 1) * width;

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod blocks;
+mod cached;
 mod cross_entropy;
 mod element;
 mod head_norm;
@@ -15,7 +16,8 @@ mod rotary;
 
 pub(crate) use activation::{swiglu, swiglu_backward};
 pub(crate) use attention::{Attention, Sight};
-pub(crate) use cross_entropy::{cross_entropy, losses, softmax};
+pub(crate) use cached::{Kept, Part};
+pub(crate) use cross_entropy::{cross_entropy, likeliest, losses, softmax};
 pub use element::Precision;
 pub(crate) use element::{Bf16, Element};
 pub(crate) use head_norm::{head_norm, head_norm_backward};

@@ -1,6 +1,7 @@
 //! The decoder as the rest of the world sees it, in either precision.
 
 use super::build::{Frozen, Source};
+use super::generate::{Answer, Generation};
 use super::network::Network;
 use crate::kernel::{Bf16, Precision};
 use crate::{
@@ -128,6 +129,16 @@ impl Decoder {
     pub fn logits(&mut self, batch: &Tokens) -> Result<Vec<f32>> {
         self.check(batch)?;
         Ok(either!(&mut self.kind, network => network.logits(batch)))
+    }
+
+    /// Answers to prompts, greedily: the likeliest token, of equals the first, again and again. An answer depends on
+    /// its prompt alone, to the bit: not on the others, their order or the number of threads.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] if a prompt is empty, longer than [`Config::positions`] or has a token that is not of the
+    /// vocabulary, or if the model answers with what is not a number.
+    pub fn generate(&mut self, prompts: &[Vec<u32>], options: &Generation) -> Result<Vec<Answer>> {
+        either!(&mut self.kind, network => network.generate(prompts, options))
     }
 
     fn check(&self, batch: &Tokens) -> Result<()> {

@@ -11,19 +11,19 @@ use crate::kernel::{
 use crate::{AdapterConfig, Loss, Parameters, Result, Tokens};
 
 /// Logits that are held at a time.
-const LOGITS: usize = 1 << 22;
+pub(super) const LOGITS: usize = 1 << 22;
 
 /// A decoder whose activations are stored as `E`.
 #[derive(Clone, Debug)]
 pub(crate) struct Network<E> {
     pub(crate) config: Config,
     pub(crate) parameters: Parameters,
-    embedding: Matrix,
-    stack: Stack<E>,
-    norm: Norm,
+    pub(super) embedding: Matrix,
+    pub(super) stack: Stack<E>,
+    pub(super) norm: Norm,
     /// None when the embedding is the head.
-    head: Option<Matrix>,
-    turns: [Turns; 2],
+    pub(super) head: Option<Matrix>,
+    pub(super) turns: [Turns; 2],
     work: Work<E>,
 }
 
@@ -151,7 +151,7 @@ impl<E: Element> Network<E> {
     }
 
     /// Makes tables of turns that reach a length.
-    fn prepare_turns(&mut self, longest: usize) {
+    pub(super) fn prepare_turns(&mut self, longest: usize) {
         if self.turns[0].positions() >= longest {
             return;
         }

@@ -5,10 +5,12 @@
 //! number of rows beside it, nor on threads, nor on the processor. Sums are cut into blocks of [`BLOCK`] words;
 //! each block is added up from zero and then to the result.
 
+mod growing;
 mod lanes;
 mod operand;
 mod tile;
 
+pub(crate) use growing::Growing;
 pub(crate) use operand::{Lines, Output, Right, View};
 
 use super::element::Element;
