@@ -145,3 +145,57 @@ impl<E: Element> Room<E> {
         self.logs.resize(count, 0.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Bf16, Level, Sight};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// Attention over one sequence read in pieces of some sizes, what is left at the end in one.
+    fn cached<E: Element>(shape: &Attention, rows: &[E], pieces: &[usize]) -> Vec<E> {
+        let (stride, width) = (shape.row(), shape.heads * shape.size);
+        let total = rows.len() / stride;
+        let kept = Kept::<E>::new(shape, total);
+        // What was there before must not matter.
+        let mut words = vec![u32::MAX; kept.words()];
+        let mut out = vec![E::default(); total * width];
+        let (mut length, mut pieces) = (0, pieces.iter());
+        while length < total {
+            let count = pieces.next().map_or(total - length, |count| *count.min(&(total - length)));
+            let range = length..length + count;
+            let part = Part { kept, words: &mut words, length, count };
+            let rows = &rows[range.start * stride..range.end * stride];
+            shape.cached(&mut out[range.start * width..range.end * width], rows, vec![part]);
+            length += count;
+        }
+        out
+    }
+
+    fn compare<E: Element>() {
+        for (heads, key_value_heads, size, window) in
+            [(4, 4, 64, None), (4, 2, 8, Some(8)), (3, 1, 12, None), (2, 1, 80, Some(70)), (6, 2, 6, None)]
+        {
+            let shape = Attention { heads, key_value_heads, size, view: Sight::Past(window) };
+            let total = 150;
+            let mut draw = ChaCha8Rng::seed_from_u64(size as u64);
+            let rows: Vec<E> = (0..total * shape.row()).map(|_| E::of(draw.random_range(-2.0..2.0))).collect();
+            let mut expected = vec![E::default(); total * heads * size];
+            shape.forward(&mut expected, &mut vec![0.0; total * heads], &rows, &[0, total]);
+            for level in Level::ALL {
+                level.choose();
+                for pieces in [&[][..], &[1; 150], &[5, 64, 1, 1, 1, 33]] {
+                    assert!(cached(&shape, &rows, pieces) == expected, "{level:?} {shape:?} {pieces:?}");
+                }
+            }
+            Level::best().choose();
+        }
+    }
+
+    #[test]
+    fn tokens_one_by_one_or_together_give_the_bytes_of_training() {
+        compare::<f32>();
+        compare::<Bf16>();
+    }
+}
