@@ -25,5 +25,5 @@ pub use level::Level;
 pub(crate) use math::sigmoid;
 pub(crate) use norm::{Normed, normalise, rms_norm, rms_norm_backward};
 pub use peak::product_speed;
-pub(crate) use product::{Lines, Output, Right, View, product};
+pub(crate) use product::{Held, Lines, Output, Right, View, product};
 pub(crate) use rotary::Turns;

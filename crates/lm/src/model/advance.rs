@@ -2,12 +2,16 @@
 //! pass that trains, in the same order, so that the logits are the same bytes.
 
 use super::cache::Cache;
-use super::linear::Lowered;
+use super::linear::{Linear, Lowered};
+use super::matrix::Matrix;
 use super::network::{LOGITS, Network};
 use super::stack::Block;
 use crate::config::Scaling;
-use crate::kernel::{Element, View, head_norm, product, rms_norm, swiglu};
+use crate::kernel::{Element, Held, View, head_norm, product, rms_norm, swiglu};
 use rayon::prelude::*;
+
+/// Bytes of packed weights that are held at most; those beyond are packed again in every step.
+const HELD: usize = 1 << 30;
 
 /// New tokens of a sequence and its cache.
 pub(crate) struct Piece<'a, E> {
@@ -36,13 +40,25 @@ struct Work<E> {
 /// Reads tokens and says what comes next.
 pub(crate) struct Reader<'a, E> {
     network: &'a Network<E>,
+    /// Packed weights of each block, in the order of their use, as far as they are held.
+    blocks: Vec<[Option<Held<E>>; 4]>,
+    head: Option<Held<E>>,
     work: Work<E>,
 }
 
 impl<'a, E: Element> Reader<'a, E> {
     /// A reader of sequences up to the length that the network's tables of turns reach.
     pub(crate) fn new(network: &'a Network<E>) -> Self {
-        Self { network, work: Work::default() }
+        let mut room = HELD;
+        let mut hold = |matrix: &Matrix| {
+            room = room.checked_sub(Held::<E>::bytes(matrix.columns, matrix.rows))?;
+            Some(Held::new(matrix.applied(&network.parameters.values), matrix.columns, matrix.rows))
+        };
+        let head = hold(network.head.as_ref().unwrap_or(&network.embedding));
+        let linears = |block: &'a Block| [&block.attend, &block.merge, &block.widen, &block.narrow];
+        let blocks =
+            network.stack.blocks.iter().map(|block| linears(block).map(|Linear { matrix, .. }| hold(matrix))).collect();
+        Self { network, blocks, head, work: Work::default() }
     }
 
     /// Advances every piece by its tokens, and returns what `choose` makes of the logits behind the last token of
@@ -64,7 +80,7 @@ impl<'a, E: Element> Reader<'a, E> {
 
     /// Fills the stream and the positions.
     fn embed(&mut self, pieces: &[Piece<'_, E>]) {
-        let Self { network, work } = self;
+        let Self { network, work, .. } = self;
         let tokens = || pieces.iter().flat_map(|piece| piece.tokens);
         work.positions.clear();
         for piece in pieces {
@@ -79,7 +95,8 @@ impl<'a, E: Element> Reader<'a, E> {
     }
 
     fn block(&mut self, layer: usize, block: &Block, pieces: &mut [Piece<'_, E>]) {
-        let Self { network, work } = self;
+        let Self { network, blocks, work, .. } = self;
+        let [attend, merge, widen, narrow] = blocks[layer].each_ref().map(Option::as_ref);
         let (values, stack) = (&network.parameters.values, &network.stack);
         let (shape, tokens) = (&stack.attention, work.positions.len());
         work.factors.resize(tokens, 0.0);
@@ -91,7 +108,7 @@ impl<'a, E: Element> Reader<'a, E> {
 
         let weight = block.first_norm.weight(values);
         rms_norm(&mut work.normed, &mut work.factors, &work.stream, weight, stack.epsilon);
-        block.attend.forward(values, &work.normed, &mut work.rows, false, &mut work.lowered, None);
+        block.attend.answer(values, attend, &work.normed, &mut work.rows, false, &mut work.lowered);
         if let Some([queries, keys]) = &block.head_norms {
             work.head_factors.resize(tokens * (shape.heads + shape.key_value_heads), 0.0);
             let weights = [queries.weight(values), keys.weight(values)];
@@ -100,18 +117,18 @@ impl<'a, E: Element> Reader<'a, E> {
         turn(network, &mut work.rows, &work.positions, pieces);
         let parts = pieces.iter_mut().map(|piece| piece.cache.part(layer, piece.tokens.len())).collect();
         shape.cached(&mut work.attended, &work.rows, parts);
-        block.merge.forward(values, &work.attended, &mut work.stream, true, &mut work.lowered, None);
+        block.merge.answer(values, merge, &work.attended, &mut work.stream, true, &mut work.lowered);
 
         let weight = block.second_norm.weight(values);
         rms_norm(&mut work.normed, &mut work.factors, &work.stream, weight, stack.epsilon);
-        block.widen.forward(values, &work.normed, &mut work.gate_up, false, &mut work.lowered, None);
+        block.widen.answer(values, widen, &work.normed, &mut work.gate_up, false, &mut work.lowered);
         swiglu(&mut work.inner, &work.gate_up, stack.intermediate);
-        block.narrow.forward(values, &work.inner, &mut work.stream, true, &mut work.lowered, None);
+        block.narrow.answer(values, narrow, &work.inner, &mut work.stream, true, &mut work.lowered);
     }
 
     /// Logits of the last token of each piece, some rows at a time so that not all are held.
     fn head<R: Send>(&mut self, pieces: &[Piece<'_, E>], choose: impl Fn(usize, &mut [f32]) -> R + Sync) -> Vec<R> {
-        let Self { network, work } = self;
+        let Self { network, head: held, work, .. } = self;
         let (width, vocabulary) = (network.config.hidden, network.config.vocabulary);
         let values = &network.parameters.values;
         let mut ends = 0;
@@ -133,7 +150,11 @@ impl<'a, E: Element> Reader<'a, E> {
             let (first, count) = (chosen.len(), normed.len() / width);
             work.logits.resize(count * vocabulary, 0.0);
             let out = f32::output(&mut work.logits, vocabulary, false);
-            product([count, vocabulary, width], View::deep(normed, width), head.applied(values), out);
+            let left = View::deep(normed, width);
+            match held {
+                Some(held) => held.product(count, left, out),
+                None => product([count, vocabulary, width], left, head.applied(values), out),
+            }
             let each = work.logits.par_chunks_mut(vocabulary).enumerate();
             chosen.par_extend(each.map(|(row, logits)| choose(first + row, logits)));
         }

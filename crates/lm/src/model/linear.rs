@@ -2,7 +2,7 @@
 
 use super::dropout::drop_out;
 use super::matrix::Matrix;
-use crate::kernel::{Element, Right, View, product};
+use crate::kernel::{Element, Held, Right, View, product};
 use std::ops::Range;
 
 /// A weight matrix, which may be several of the checkpoint's laid one below another, and its adapters.
@@ -55,13 +55,27 @@ impl Linear {
             self.matrix.applied(values),
             T::output(out, rows, add),
         );
-        let Some(adapters) = &self.adapters else { return };
-        adapters.lower(values, input, columns, lowered, draw);
-        let (rank, total) = (adapters.rank, adapters.total());
-        for (number, (place, up)) in adapters.up.iter().enumerate() {
-            let left = View::deep(&lowered.0[number * rank..], total);
-            let right = Right::Full(View::deep(&values[up.clone()], rank));
-            product([count, place.len(), rank], left, right, T::output(&mut out[place.start..], rows, true));
+        if let Some(adapters) = &self.adapters {
+            adapters.forward(values, input, [count, rows, columns], out, lowered, draw);
+        }
+    }
+
+    /// [`Linear::forward`] without dropout, the weights packed before.
+    pub(crate) fn answer<E: Element, T: Element>(
+        &self,
+        values: &[f32],
+        held: Option<&Held<E>>,
+        input: &[E],
+        out: &mut [T],
+        add: bool,
+        lowered: &mut Lowered<E>,
+    ) {
+        let Some(held) = held else { return self.forward(values, input, out, add, lowered, None) };
+        let Matrix { rows, columns, .. } = self.matrix;
+        let count = input.len() / columns;
+        held.product(count, View::deep(input, columns), T::output(out, rows, add));
+        if let Some(adapters) = &self.adapters {
+            adapters.forward(values, input, [count, rows, columns], out, lowered, None);
         }
     }
 
@@ -113,6 +127,25 @@ impl Adapters {
     /// The dropout of an adapter, if any.
     fn dropped(&self, draw: Option<u64>, adapter: usize) -> Option<u64> {
         draw.filter(|_| self.dropout > 0.0).map(|draw| draw.wrapping_add(adapter as u64 + 1))
+    }
+
+    /// Adds to `out` what the adapters make of `count` rows, for a layer of so many rows and columns.
+    fn forward<E: Element, T: Element>(
+        &self,
+        values: &[f32],
+        input: &[E],
+        [count, rows, columns]: [usize; 3],
+        out: &mut [T],
+        lowered: &mut Lowered<E>,
+        draw: Option<u64>,
+    ) {
+        self.lower(values, input, columns, lowered, draw);
+        let (rank, total) = (self.rank, self.total());
+        for (number, (place, up)) in self.up.iter().enumerate() {
+            let left = View::deep(&lowered.0[number * rank..], total);
+            let right = Right::Full(View::deep(&values[up.clone()], rank));
+            product([count, place.len(), rank], left, right, T::output(&mut out[place.start..], rows, true));
+        }
     }
 
     /// `scale * x A^T` of all adapters side by side.

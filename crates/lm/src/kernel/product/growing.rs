@@ -59,7 +59,7 @@ impl<E: Element> Growing<E> {
         out.check(rows, columns);
         if rows > 0 && columns > 0 {
             let layout = Layout { columns, depth, ..self.layout };
-            Work { layout, words, left, start: 0, first: true }.run(rows, &mut out, false);
+            Work { layout, words, left, start: 0, skip: 0, first: true }.run(rows, &mut out, false);
         }
     }
 }

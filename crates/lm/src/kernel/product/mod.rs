@@ -6,11 +6,13 @@
 //! each block is added up from zero and then to the result.
 
 mod growing;
+mod held;
 mod lanes;
 mod operand;
 mod tile;
 
 pub(crate) use growing::Growing;
+pub(crate) use held::Held;
 pub(crate) use operand::{Lines, Output, Right, View};
 
 use super::element::Element;
@@ -59,7 +61,7 @@ fn run<E: Element>(shape: [usize; 3], left: View<'_, E>, right: Right<'_>, mut o
         let length = block.min(depth - start);
         let layout = Layout::new::<E>(columns, length);
         layout.pack::<E>(&right, start, &mut words, parallel);
-        let work = Work { layout, words: &words, left, start, first: start == 0 };
+        let work = Work { layout, words: &words, left, start, skip: 0, first: start == 0 };
         work.run(rows, &mut out, parallel);
         start += length;
         if start >= depth {
@@ -134,8 +136,8 @@ impl<E: Element> Packed<E> {
         left.check(rows, depth);
         out.check(rows, columns);
         if rows > 0 && columns > 0 {
-            Work { layout: Layout { columns, depth, ..self.layout }, words: &self.words, left, start: 0, first: true }
-                .run(rows, &mut out, false);
+            let layout = Layout { columns, depth, ..self.layout };
+            Work { layout, words: &self.words, left, start: 0, skip: 0, first: true }.run(rows, &mut out, false);
         }
     }
 }
@@ -146,6 +148,8 @@ struct Work<'a, E> {
     words: &'a [u32],
     left: View<'a, E>,
     start: usize,
+    /// Steps of each panel before the block.
+    skip: usize,
     first: bool,
 }
 
@@ -184,7 +188,7 @@ impl<E: Element> Work<'_, E> {
         }
         for panel in 0..columns.div_ceil(width) {
             let column = panel * width;
-            let right = &self.words[panel * self.layout.steps * width..][..steps * width];
+            let right = &self.words[(panel * self.layout.steps + self.skip) * width..][..steps * width];
             for (strip, first) in rows.clone().step_by(tall).enumerate() {
                 let height = tall.min(rows.end - first);
                 let left = if direct {

@@ -1,0 +1,47 @@
+//! A right operand packed once for many products on all threads: weights while a model answers.
+
+use super::operand::{Output, Right, View};
+use super::{BLOCK, Layout, Work};
+use crate::kernel::element::Element;
+use std::marker::PhantomData;
+
+/// A right operand of which every product gives the bytes of [`super::product`].
+pub(crate) struct Held<E> {
+    layout: Layout,
+    words: Vec<u32>,
+    element: PhantomData<E>,
+}
+
+impl<E: Element> Held<E> {
+    /// Packs an operand, on all threads of the current pool.
+    pub(crate) fn new(right: Right<'_>, depth: usize, columns: usize) -> Self {
+        right.check(depth, columns);
+        let layout = Layout::new::<E>(columns, depth);
+        let mut words = Vec::new();
+        layout.pack::<E>(&right, 0, &mut words, true);
+        Self { layout, words, element: PhantomData }
+    }
+
+    /// Bytes that an operand of a shape takes.
+    pub(crate) fn bytes(depth: usize, columns: usize) -> usize {
+        let Layout { width, steps, .. } = Layout::new::<E>(columns, depth);
+        columns.div_ceil(width) * width * steps * size_of::<u32>()
+    }
+
+    /// `out (+)= left * operand` for some rows, on all threads of the current pool.
+    pub(crate) fn product(&self, rows: usize, left: View<'_, E>, mut out: Output<'_>) {
+        let Layout { columns, depth, .. } = self.layout;
+        left.check(rows, depth);
+        out.check(rows, columns);
+        if rows == 0 || columns == 0 {
+            return;
+        }
+        let parallel = rows * columns * depth > 1 << 18 && rayon::current_num_threads() > 1;
+        let block = if out.is_narrow() { depth.max(1) } else { BLOCK * E::PER_WORD };
+        for start in (0..depth.max(1)).step_by(block) {
+            let layout = Layout { depth: block.min(depth - start), ..self.layout };
+            let skip = start / E::PER_WORD;
+            Work { layout, words: &self.words, left, start, skip, first: start == 0 }.run(rows, &mut out, parallel);
+        }
+    }
+}
