@@ -22,7 +22,7 @@ pub mod text;
 pub mod train;
 mod trainee;
 
-pub use adapter::{Adapter, AdapterConfig, Factors};
+pub use adapter::{Adapter, AdapterConfig, Factors, merge};
 pub use checkpoint::{Checkpoint, Dtype, Sink, TensorInfo, Writer};
 pub use config::{Architecture, Config, Projection, Rotary, Scaling};
 pub use error::{Error, Result};

@@ -15,6 +15,8 @@ pub(crate) enum Status {
     GateFailed,
     /// Some lines could not be used; the rest was done. Exit code 3.
     UnusableInput,
+    /// Told to stop, and what was done is saved. Exit code 130, as the shell reports what SIGINT has ended.
+    Interrupted,
 }
 
 /// A command's result.
@@ -36,6 +38,7 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
         Ok(Status::Done) => DONE,
         Ok(Status::GateFailed) => ExitCode::from(1),
         Ok(Status::UnusableInput) => ExitCode::from(3),
+        Ok(Status::Interrupted) => ExitCode::from(130),
         Err(error) => {
             // Whoever reads the output has gone away: that is no error of ours.
             let broken = |cause: &(dyn std::error::Error + 'static)| {

@@ -29,7 +29,7 @@ enum Command {
     /// Boosted trees in LightGBM's text format: score, explain, train.
     #[command(subcommand)]
     Trees(commands::trees::Command),
-    /// Language models: tokenizers.
+    /// Language models: train, adapt, merge; tokenizers.
     #[command(subcommand)]
     Lm(commands::lm::Command),
     /// Make synthetic cases, labelled by the rules.

@@ -4,9 +4,11 @@
 //! `outputs x rank` (Hu et al. 2021).
 
 mod files;
+mod merge;
 mod read;
 
 pub use files::Adapter;
+pub use merge::merge;
 
 use crate::config::{Config, Projection};
 use crate::{Error, Result, TensorInfo};

@@ -160,6 +160,10 @@ impl Trainee for Decoder {
         batch.targets.iter().filter(|target| **target != Tokens::IGNORED).count() as u64
     }
 
+    fn items(&self, batch: &Tokens) -> u64 {
+        batch.tokens.len() as u64
+    }
+
     fn accumulate(&mut self, batch: &Tokens, scale: f32, draw: u64) -> Result<Loss> {
         self.check(batch)?;
         Ok(either!(&mut self.kind, network => network.accumulate(batch, scale, draw)))

@@ -4,14 +4,17 @@
 //! [`Composer`] makes them of [`Record`]s, and the prompts for answers in the same way. [`Packing`] lays them out.
 
 mod chat;
+mod companions;
 mod dataset;
 mod examples;
 mod lines;
 mod marks;
 mod packing;
+mod records;
 mod tokenizer;
 
 pub use chat::{ASSISTANT, CHATML, ChatTemplate, Message, Rendered, Turns};
+pub use companions::copy_companions;
 pub use dataset::{Dataset, Selection};
 pub use examples::{Composer, Example, ExampleOptions, Refusal, TooLong};
 pub use lines::{Line, Record};

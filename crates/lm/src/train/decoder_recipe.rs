@@ -1,6 +1,7 @@
 //! What the recipe of a decoder says: which model, what of it is trained, on what data.
 
 use super::recipe::{Details, Recipe};
+use crate::text::Turns;
 use crate::{AdapterConfig, Architecture, Config, Method, Precision, Rotary, Scaling};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -41,8 +42,8 @@ impl Default for ModelSettings {
     }
 }
 
-/// The shape of a new Llama-like model.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// The shape of a new Llama-like model, and whose tokens it reads.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Shape {
     /// Width of the residual stream.
     pub hidden: usize,
@@ -60,8 +61,11 @@ pub struct Shape {
     pub tied: bool,
     /// Base of the rotary embedding.
     pub rope_base: f64,
-    /// Number of tokens.
+    /// Tokens, at most, of the tokenizer that is learned from the training data. One that is given has its own number.
     pub vocabulary: usize,
+    /// The folder of a tokenizer; without it one is learned from the training data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
 }
 
 impl Default for Shape {
@@ -76,6 +80,7 @@ impl Default for Shape {
             tied: true,
             rope_base: 10_000.0,
             vocabulary: 4096,
+            tokenizer: None,
         }
     }
 }
@@ -135,6 +140,7 @@ struct ModelTable {
     tied: Option<bool>,
     rope_base: Option<f64>,
     vocabulary: Option<usize>,
+    tokenizer: Option<PathBuf>,
 }
 
 impl TryFrom<ModelTable> for ModelSettings {
@@ -147,7 +153,13 @@ impl TryFrom<ModelTable> for ModelSettings {
             if more || table.tied.is_some() || table.rope_base.is_some() {
                 return Err("a checkpoint has its own shape: leave either it or the shape out".into());
             }
+            if table.tokenizer.is_some() {
+                return Err("a checkpoint has its own tokenizer: leave either out".into());
+            }
             return Ok(Self::Checkpoint { checkpoint });
+        }
+        if table.tokenizer.is_some() && table.vocabulary.is_some() {
+            return Err("a tokenizer has its own vocabulary: leave either out".into());
         }
         let usual = Shape::default();
         let hidden = table.hidden.unwrap_or(usual.hidden);
@@ -164,6 +176,7 @@ impl TryFrom<ModelTable> for ModelSettings {
             tied: table.tied.unwrap_or(usual.tied),
             rope_base: table.rope_base.unwrap_or(usual.rope_base),
             vocabulary: table.vocabulary.unwrap_or(usual.vocabulary),
+            tokenizer: table.tokenizer,
         }))
     }
 }
@@ -237,16 +250,21 @@ pub struct DataSettings {
     pub train: Option<PathBuf>,
     /// Validation examples: a file of them, or the share of the training examples that the seed sets apart.
     pub validation: Option<ValidationSettings>,
-    /// Tokens that an example has at most; the model's positions when not given. Longer ones lose input, never the
-    /// answer.
+    /// Tokens that an example has at most; when not given, the model's positions or those of a micro-batch, whichever
+    /// is less. Longer ones lose input, never the answer.
     pub tokens: Option<usize>,
     /// Whether the reasoning of an example stands before its answer in what is learned.
     pub cot: bool,
+    /// Whether prompt and completion become turns of the chat template; when not given, they do if there is a
+    /// checkpoint and its tokenizer has a template. Otherwise they stand one behind the other.
+    pub as_turns: Option<bool>,
+    /// Which turns of a conversation's assistant are learned.
+    pub turns: Turns,
 }
 
 impl Default for DataSettings {
     fn default() -> Self {
-        Self { train: None, validation: None, tokens: None, cot: true }
+        Self { train: None, validation: None, tokens: None, cot: true, as_turns: None, turns: Turns::All }
     }
 }
 

@@ -6,6 +6,7 @@ mod curve;
 mod decoder_recipe;
 mod elementwise;
 mod estimate;
+mod examples;
 mod judgement;
 mod optimizer;
 mod plan;
@@ -25,6 +26,7 @@ pub use decoder_recipe::{
     ValidationSettings,
 };
 pub use estimate::{Counts, Memory, estimate};
+pub use examples::{Examples, SetSummary};
 pub use optimizer::{Optimizer, clip, norm};
 pub use progress::{Progress, Step, Validation};
 pub use recipe::{Details, Recipe};

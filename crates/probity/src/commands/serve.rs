@@ -55,12 +55,13 @@ async fn told_to_stop() {
 
 /// As the shell reports a process that SIGINT has ended.
 #[expect(clippy::exit, reason = "asked for; aborting could write the memory, and with it facts, to disk")]
-fn end() -> ! {
+pub(super) fn end() -> ! {
     std::process::exit(130)
 }
 
+/// SIGTERM or SIGINT.
 #[cfg(unix)]
-async fn first_signal() {
+pub(super) async fn first_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {
@@ -70,6 +71,6 @@ async fn first_signal() {
 }
 
 #[cfg(not(unix))]
-async fn first_signal() {
+pub(super) async fn first_signal() {
     let _ = tokio::signal::ctrl_c().await;
 }

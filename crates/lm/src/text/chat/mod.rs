@@ -6,6 +6,7 @@ use super::Tokenizer;
 use crate::{Error, Result};
 use jiff::civil::Date;
 use minijinja::{Environment, Value, context};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -34,7 +35,8 @@ impl Message {
 }
 
 /// Which of the assistant's turns are completions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Turns {
     /// All of them.
     #[default]
