@@ -250,8 +250,8 @@ pub struct DataSettings {
     pub train: Option<PathBuf>,
     /// Validation examples: a file of them, or the share of the training examples that the seed sets apart.
     pub validation: Option<ValidationSettings>,
-    /// Tokens that an example has at most; when not given, the model's positions or those of a micro-batch, whichever
-    /// is less. Longer ones lose input, never the answer.
+    /// Tokens that an example has at most. Longer ones lose the beginning of their prompt, never of the answer. When not
+    /// given, examples longer than the model's positions or a micro-batch are refused.
     pub tokens: Option<usize>,
     /// Whether the reasoning of an example stands before its answer in what is learned.
     pub cot: bool,

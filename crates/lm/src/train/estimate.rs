@@ -71,19 +71,6 @@ impl Widths {
     fn rows(&self) -> u64 {
         sum(&[self.queries, self.keys, self.keys])
     }
-
-    /// Inputs and outputs of the block's matrices, by the last part of their names.
-    fn matrices(&self) -> [(&'static str, u64, u64); 7] {
-        [
-            ("q_proj", self.hidden, self.queries),
-            ("k_proj", self.hidden, self.keys),
-            ("v_proj", self.hidden, self.keys),
-            ("o_proj", self.queries, self.hidden),
-            ("gate_proj", self.hidden, self.intermediate),
-            ("up_proj", self.hidden, self.intermediate),
-            ("down_proj", self.intermediate, self.hidden),
-        ]
-    }
 }
 
 /// A product that stops at the largest number: shapes come from files, and a lie should look large, not small.
@@ -97,15 +84,14 @@ fn sum(parts: &[u64]) -> u64 {
 }
 
 impl Counts {
-    /// Counts the numbers of a decoder, and of the adapter if the method trains one. Fused matrices (`qkv_proj`,
-    /// `gate_up_proj`) have the adapters of their parts' names here, which differs by less than the rank's width.
+    /// Counts the numbers of a decoder, and of the adapter if the method trains one.
     pub fn of(config: &Config, method: &MethodSettings) -> Self {
         let widths = Widths::of(config);
         let heads = if config.tied { 1 } else { 2 };
-        let matrices = widths.matrices();
+        let projections = config.projections();
         let all = |each: &dyn Fn(u64, u64) -> u64, chosen: &dyn Fn(&str) -> bool| {
-            let chosen = matrices.iter().filter(|(name, ..)| chosen(name));
-            let block: Vec<u64> = chosen.map(|(_, inputs, outputs)| each(*inputs, *outputs)).collect();
+            let chosen = projections.iter().filter(|projection| chosen(projection.name()));
+            let block: Vec<u64> = chosen.map(|layer| each(layer.inputs as u64, layer.outputs as u64)).collect();
             product(&[widths.layers, sum(&block)])
         };
         let head_norms = if config.query_key_norm { 2 * config.head_size as u64 } else { 0 };
@@ -128,7 +114,7 @@ impl Counts {
 }
 
 /// Memory that training a decoder takes with micro-batches of `training.batch.tokens` tokens all of which count, without
-/// the process itself and the data (some tens of MiB). What `bench train` measures is within a tenth of it.
+/// the process itself and the data (some tens of MiB). What `bench train` measures is within a twentieth of it.
 ///
 /// For the backward pass a block keeps of each token, in fp32, the residual stream before both norms, a number for each
 /// norm and for each head's softmax; and in the precision of the products queries, keys and values (twice where they are
@@ -253,17 +239,25 @@ mod tests {
     }
 
     #[test]
-    fn what_bench_train_measured_is_within_a_tenth() {
-        // MiB of the whole process, of which about 12 are no model: `probity bench train --model MODEL --dtype DTYPE`.
+    fn what_bench_train_measured_is_within_a_twentieth() {
+        // MiB of the whole process, of which about 17 are no model: `probity bench train --model … --dtype … --method …`.
         let small = Config { tied: false, ..shape(256, 6, 4, 688, 4096) };
+        let large = Config { tied: false, ..shape(512, 8, 8, 1376, 4096) };
+        let lora = || MethodSettings::Lora(AdapterSettings::default());
+        let qlora = || MethodSettings::Qlora(AdapterSettings::default());
         let measured = [
-            (&small, MethodSettings::Full, Precision::Bf16, 345.0),
-            (&small, MethodSettings::Lora(AdapterSettings::default()), Precision::Bf16, 270.0),
+            (&small, MethodSettings::Full, Precision::F32, 490.0),
+            (&small, MethodSettings::Full, Precision::Bf16, 348.0),
+            (&small, lora(), Precision::Bf16, 272.0),
+            (&large, MethodSettings::Full, Precision::F32, 1354.0),
+            (&large, MethodSettings::Full, Precision::Bf16, 1007.0),
+            (&large, lora(), Precision::Bf16, 643.0),
+            (&large, qlora(), Precision::Bf16, 611.0),
         ];
         for (config, method, precision, mebibytes) in measured {
             let estimated =
-                estimate(config, &method, precision, &Training::default()).total() as f64 / 1048576.0 + 12.0;
-            assert!((estimated / mebibytes - 1.0).abs() < 0.1, "{estimated} for {mebibytes}");
+                estimate(config, &method, precision, &Training::default()).total() as f64 / 1048576.0 + 17.0;
+            assert!((estimated / mebibytes - 1.0).abs() < 0.05, "{estimated} for {mebibytes}");
         }
     }
 

@@ -159,7 +159,8 @@ impl Set {
             Some(ValidationSettings::Share(share)) => {
                 let held;
                 (held, train) = split(train, recipe.training.seed, *share).ok_or_else(|| {
-                    refused(format!("{}: validation needs at least two different examples", path.display()))
+                    let problem = "a share to validate needs at least two different examples".to_owned();
+                    Error::Configuration { path: path.clone(), problem }
                 })?;
                 held
             }
@@ -216,7 +217,8 @@ fn options(recipe: &DecoderRecipe, tokenizer: &Tokenizer, positions: usize) -> R
         chat,
         turns: data.turns,
         longest,
-        too_long: TooLong::CutPrompt,
+        // Whoever names a length knows that prompts are cut; nobody else loses a part of them unawares.
+        too_long: if data.tokens.is_some() { TooLong::CutPrompt } else { TooLong::Refuse },
     })
 }
 

@@ -112,6 +112,8 @@ fn what_a_model_has_no_room_for_is_refused() {
     assert!(problem.contains("64 positions"), "{problem}");
     let problem = folder.read(&format!("{DATA}tokens = 2\n")).expect_err("too short").to_string();
     assert!(problem.contains("40 too long"), "{problem}");
+    let problem = folder.read(&DATA.replace("64", "8")).expect_err("too short").to_string();
+    assert!(problem.contains("40 too long") && problem.contains("the longest may have 8"), "{problem}");
     let problem = folder.read("").expect_err("no data").to_string();
     assert!(problem.contains("data.train"), "{problem}");
     let examples = folder.read(&DATA.replace("64", "4").replace("[data]", "[data]\ntokens = 40")).expect("examples");

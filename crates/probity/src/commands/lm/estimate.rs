@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lm::Config;
+use lm::text::Tokenizer;
 use lm::train::{DecoderRecipe, ModelSettings};
 
 use super::failed;
-use super::memory::{Need, gibibytes};
+use super::memory::{Need, readable};
 use crate::exit::{Outcome, Status, UsageError};
 use crate::streams;
 
@@ -25,7 +26,13 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let recipe = recipe(&arguments.recipe, &arguments.set)?;
     let config = match &recipe.details.model {
         ModelSettings::Checkpoint { checkpoint } => Config::read(checkpoint).map_err(failed("open the model"))?,
-        ModelSettings::Scratch(shape) => shape.config(),
+        ModelSettings::Scratch(shape) => match &shape.tokenizer {
+            Some(folder) => {
+                let tokenizer = Tokenizer::open(folder).map_err(failed("open the tokenizer"))?;
+                Config { vocabulary: tokenizer.vocabulary(), ..shape.config() }
+            }
+            None => shape.config(),
+        },
     };
     let tokens = recipe.training.batch.tokens.max(recipe.details.data.tokens.unwrap_or(0));
     let need = Need::of(&config, &recipe, tokens);
@@ -59,7 +66,7 @@ fn table(need: &Need) -> String {
     ];
     let machine = need.machine.map(|machine| [("available", machine.available), ("machine", machine.total)]);
     for (name, bytes) in parts.into_iter().chain(machine.into_iter().flatten()) {
-        lines.push(format!("{name:14}{:>16}", gibibytes(bytes)));
+        lines.push(format!("{name:14}{:>16}", readable(bytes)));
     }
     lines.join("\n")
 }

@@ -66,11 +66,11 @@ impl Need {
             ("activations", activations),
             ("buffers", working.saturating_add(logits)),
         ];
-        let parts: Vec<String> = parts.iter().map(|(name, bytes)| format!("{name} {}", gibibytes(*bytes))).collect();
+        let parts: Vec<String> = parts.iter().map(|(name, bytes)| format!("{name} {}", readable(*bytes))).collect();
         let machine = self.machine.map_or_else(String::new, |machine| {
-            format!("; {} of {} are available", gibibytes(machine.available), gibibytes(machine.total))
+            format!("; {} of {} are available", readable(machine.available), readable(machine.total))
         });
-        format!("memory: about {} ({}){machine}", gibibytes(self.total_bytes), parts.join(", "))
+        format!("memory: about {} ({}){machine}", readable(self.total_bytes), parts.join(", "))
     }
 
     /// Warns if the run does not fit into what is free, and refuses it if it never could.
@@ -79,8 +79,8 @@ impl Need {
         if self.total_bytes > machine.total {
             return Err(UsageError(format!(
                 "the run needs about {}, and there are {}: {REMEDIES}",
-                gibibytes(self.total_bytes),
-                gibibytes(machine.total)
+                readable(self.total_bytes),
+                readable(machine.total)
             )));
         }
         if self.total_bytes > machine.available {
@@ -93,6 +93,9 @@ impl Need {
 const REMEDIES: &str =
     "lower batch.tokens (and raise batch.accumulate), set checkpointing = true, or choose method.kind lora or qlora";
 
-pub(super) fn gibibytes(bytes: u64) -> String {
-    format!("{:.2} GiB", bytes as f64 / f64::from(1u32 << 30))
+pub(super) fn readable(bytes: u64) -> String {
+    match bytes {
+        0..0x4000_0000 => format!("{:.0} MiB", bytes as f64 / f64::from(1u32 << 20)),
+        _ => format!("{:.2} GiB", bytes as f64 / f64::from(1u32 << 30)),
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use lm::text::{Tokenizer, TrainingOptions, copy_companions};
 use lm::train::{DecoderRecipe, Ending, Examples, ModelSettings, Run, SetSummary, Summary};
-use lm::{Config, Decoder, Trainee};
+use lm::{Checkpoint, Config, Decoder, Trainee};
 use serde::Serialize;
 
 use super::estimate::recipe;
@@ -113,6 +113,9 @@ impl Origin {
     }
 
     fn open(folder: &Path) -> anyhow::Result<Self> {
+        if !folder.is_dir() {
+            return Err(InputError(format!("there is no folder {}", folder.display())).into());
+        }
         let tokenizer = Tokenizer::open(folder).map_err(failed("open the tokenizer"))?;
         Ok(Self { tokenizer, folder: Some(folder.to_owned()) })
     }
@@ -123,6 +126,8 @@ impl Origin {
         match &recipe.details.model {
             ModelSettings::Checkpoint { checkpoint } => {
                 let config = Config::read(checkpoint).map_err(failed("open the model"))?;
+                // Damage shows in the headers, before data are read.
+                Checkpoint::open(checkpoint).map_err(failed("open the model"))?;
                 if tokens > config.vocabulary {
                     return Err(InputError(format!(
                         "{}: the tokenizer has {tokens} tokens and the model {}; they belong to different models",
