@@ -2,12 +2,27 @@
 
 #![forbid(unsafe_code)]
 
+pub mod artifact;
+mod batch;
+pub mod decoder;
+pub mod multihead;
 pub mod rules;
 pub mod trees;
 
+use decision::{Case, DecideError};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+/// Where in an artifact's folder the files of the model are.
+pub const MODEL: &str = "model";
 
 /// What a decider decides with, as a number that names it: hexadecimal SHA-256.
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The facts of a case, which are an object.
+fn facts(case: &Case<'_>) -> Result<Value, DecideError> {
+    let facts: Value = serde_json::from_str(case.facts).map_err(|error| DecideError::NotJson(error.to_string()))?;
+    if facts.is_object() { Ok(facts) } else { Err(DecideError::Unfit("the facts are not a JSON object".to_owned())) }
 }

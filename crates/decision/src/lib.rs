@@ -87,6 +87,10 @@ pub trait Decider: Send + Sync {
     fn identity(&self) -> &Identity;
     /// A worker for one thread; what it keeps between cases never shows in a decision.
     fn worker(&self) -> Box<dyn Worker + '_>;
+    /// Whether many cases at once cost less than one after another.
+    fn prefers_batches(&self) -> bool {
+        false
+    }
 }
 
 /// Decides on one thread.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use crate::{Case, Decider, DecisionLine, Desk};
+use crate::{Case, DecideError, Decider, Decision, DecisionLine, Desk, Worker};
 
 /// A longer line is answered with an error and skipped without being held.
 pub const MAXIMUM_LINE: usize = 16 << 20;
@@ -28,7 +28,7 @@ pub struct Summary {
 }
 
 /// A line as it was read.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Line<'l> {
     /// Its bytes, without the line break.
     Text(&'l [u8]),
@@ -40,6 +40,13 @@ pub enum Line<'l> {
 pub trait Answer {
     /// `number` is one-based. The answer must not contain a line break.
     fn answer(&mut self, number: u64, line: Line<'_>, out: &mut Vec<u8>) -> bool;
+
+    /// Answers lines together, where that is cheaper than one by one: each with a line break behind it. Returns how
+    /// many were no success; nothing, and then nothing is appended, where lines are answered one by one.
+    fn answer_together(&mut self, lines: &[(u64, Line<'_>)], out: &mut Vec<u8>) -> Option<u64> {
+        let _ = (lines, out);
+        None
+    }
 }
 
 impl<F: FnMut(u64, Line<'_>, &mut Vec<u8>) -> bool> Answer for F {
@@ -63,27 +70,34 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// Answers each line. A fault of ours stays on its line: the worker, whose state it may have spoilt, is
-    /// replaced.
+    /// Answers all lines, together if the worker does that. A fault of ours stays on its line: the worker, whose state
+    /// it may have spoilt, is replaced, and lines that were to be answered together are answered one by one.
     fn answer<'s>(&mut self, worker: &mut Box<dyn Answer + 's>, make: &dyn Fn() -> Box<dyn Answer + 's>) {
-        let out = &mut self.out;
-        out.clear();
-        self.failed = 0;
+        let Self { text, ends, numbers, out, failed, .. } = self;
         let mut start = 0;
-        for (end, number) in self.ends.iter().zip(&self.numbers) {
-            let line = match end {
-                Some(end) => Line::Text(&self.text[std::mem::replace(&mut start, *end)..*end]),
-                None => Line::TooLong,
-            };
+        let lines = ends.iter().map(|end| match end {
+            Some(end) => Line::Text(&text[std::mem::replace(&mut start, *end)..*end]),
+            None => Line::TooLong,
+        });
+        let lines: Vec<(u64, Line<'_>)> = numbers.iter().copied().zip(lines).collect();
+        out.clear();
+        match catch_unwind(AssertUnwindSafe(|| worker.answer_together(&lines, out))) {
+            Ok(Some(count)) => return *failed = count,
+            Ok(None) => {}
+            Err(_) => *worker = make(),
+        }
+        out.clear();
+        *failed = 0;
+        for (number, line) in lines {
             let begin = out.len();
-            match catch_unwind(AssertUnwindSafe(|| worker.answer(*number, line, out))) {
+            match catch_unwind(AssertUnwindSafe(|| worker.answer(number, line, out))) {
                 Ok(true) => {}
-                Ok(false) => self.failed += 1,
+                Ok(false) => *failed += 1,
                 Err(_) => {
                     out.truncate(begin);
                     let _ = write!(out, r#"{{"case_id":"line:{number}","line":{number},"error":"internal fault"}}"#);
                     *worker = make();
-                    self.failed += 1;
+                    *failed += 1;
                 }
             }
             out.push(b'\n');
@@ -285,59 +299,92 @@ pub fn decide_lines(
     output: &mut (impl Write + Send),
     threads: usize,
 ) -> io::Result<Summary> {
-    let worker = || -> Box<dyn Answer + '_> {
-        let mut worker = decider.worker();
-        Box::new(move |number: u64, line: Line<'_>, out: &mut Vec<u8>| {
-            let answer = decide_line(desk, decider, &mut *worker, number, line);
-            let ok = answer.error.is_none();
-            // Writing to memory cannot fail, and every part of a line serialises.
-            let _ = serde_json::to_writer(out, &answer);
-            ok
-        })
-    };
+    let worker = || -> Box<dyn Answer + '_> { Box::new(CaseAnswers { desk, decider, worker: decider.worker() }) };
     answer_lines(input, output, threads, &worker)
 }
 
-fn decide_line(
-    desk: &dyn Desk,
-    decider: &dyn Decider,
-    worker: &mut dyn crate::Worker,
-    number: u64,
-    line: Line<'_>,
-) -> DecisionLine {
-    let fail = |case_id: String, error: String| DecisionLine {
-        case_id,
-        decided_by: None,
-        decision: None,
-        line: Some(number),
-        error: Some(error),
-    };
-    let text = match line {
-        Line::Text(text) => text,
-        Line::TooLong => {
-            return fail(format!("line:{number}"), format!("the line is longer than {MAXIMUM_LINE} bytes"));
-        }
-    };
-    let case = match Case::read(text, number) {
-        Ok(case) => case,
-        Err(error) => return fail(format!("line:{number}"), error.to_string()),
-    };
-    let result = worker.decide(std::slice::from_ref(&case)).pop();
-    let case_id = case.case_id.into_owned();
-    match result {
-        Some(Ok(decision)) if !desk.outcomes().contains(&decision.outcome.as_str()) => {
-            fail(case_id, crate::DecideError::UnknownOutcome(decision.outcome).to_string())
-        }
-        Some(Ok(decision)) => DecisionLine {
-            case_id,
-            decided_by: Some(decider.identity().clone()),
-            decision: Some(desk.canonical(decision)),
-            line: None,
-            error: None,
-        },
-        Some(Err(error)) => fail(case_id, error.to_string()),
-        None => fail(case_id, "the decider gave no answer".to_owned()),
+/// Answers lines with decisions: those of a chunk together, if the decider prefers that.
+struct CaseAnswers<'d> {
+    desk: &'d dyn Desk,
+    decider: &'d dyn Decider,
+    worker: Box<dyn Worker + 'd>,
+}
+
+impl Answer for CaseAnswers<'_> {
+    fn answer(&mut self, number: u64, line: Line<'_>, out: &mut Vec<u8>) -> bool {
+        let answer = match read(number, line) {
+            Ok(case) => {
+                let result = self.worker.decide(std::slice::from_ref(&case)).pop();
+                self.decided(case.case_id.into_owned(), number, result)
+            }
+            Err(failure) => failure,
+        };
+        write_line(&answer, out)
     }
+
+    fn answer_together(&mut self, lines: &[(u64, Line<'_>)], out: &mut Vec<u8>) -> Option<u64> {
+        if !self.decider.prefers_batches() {
+            return None;
+        }
+        let mut cases = Vec::with_capacity(lines.len());
+        let failures: Vec<Option<DecisionLine>> =
+            lines.iter().map(|(number, line)| read(*number, *line).map(|case| cases.push(case)).err()).collect();
+        let mut results = self.worker.decide(&cases).into_iter();
+        let mut cases = cases.into_iter();
+        let mut failed = 0;
+        for ((number, _), failure) in lines.iter().zip(failures) {
+            let answer = failure.unwrap_or_else(|| {
+                let case_id = cases.next().map(|case| case.case_id.into_owned());
+                self.decided(case_id.unwrap_or_default(), *number, results.next())
+            });
+            failed += u64::from(!write_line(&answer, out));
+            out.push(b'\n');
+        }
+        Some(failed)
+    }
+}
+
+impl CaseAnswers<'_> {
+    /// The line for what a worker said of a case.
+    fn decided(&self, case_id: String, number: u64, result: Option<Result<Decision, DecideError>>) -> DecisionLine {
+        match result {
+            Some(Ok(decision)) if !self.desk.outcomes().contains(&decision.outcome.as_str()) => {
+                failure(case_id, number, DecideError::UnknownOutcome(decision.outcome).to_string())
+            }
+            Some(Ok(decision)) => DecisionLine {
+                case_id,
+                decided_by: Some(self.decider.identity().clone()),
+                decision: Some(self.desk.canonical(decision)),
+                line: None,
+                error: None,
+            },
+            Some(Err(error)) => failure(case_id, number, error.to_string()),
+            None => failure(case_id, number, "the decider gave no answer".to_owned()),
+        }
+    }
+}
+
+/// The case of a line, or the line that says why there is none.
+fn read(number: u64, line: Line<'_>) -> Result<Case<'_>, DecisionLine> {
+    let problem = match line {
+        Line::Text(text) => match Case::read(text, number) {
+            Ok(case) => return Ok(case),
+            Err(error) => error.to_string(),
+        },
+        Line::TooLong => format!("the line is longer than {MAXIMUM_LINE} bytes"),
+    };
+    Err(failure(format!("line:{number}"), number, problem))
+}
+
+fn failure(case_id: String, number: u64, error: String) -> DecisionLine {
+    DecisionLine { case_id, decided_by: None, decision: None, line: Some(number), error: Some(error) }
+}
+
+/// Appends a line without its break, and says whether it is a decision.
+fn write_line(line: &DecisionLine, out: &mut Vec<u8>) -> bool {
+    // Writing to memory cannot fail, and every part of a line serialises.
+    let _ = serde_json::to_writer(out, line);
+    line.error.is_none()
 }
 
 #[cfg(test)]
@@ -389,6 +436,70 @@ mod tests {
         assert_eq!(summary, Summary { lines: 3, failed: 1 });
         assert_eq!(text.lines().nth(1), Some(r#"{"case_id":"line:2","line":2,"error":"internal fault"}"#));
         assert_eq!(text.lines().nth(2), Some("half"));
+    }
+
+    /// Decides cases together and breaks on some.
+    struct Fragile(crate::Identity);
+
+    impl Decider for Fragile {
+        fn identity(&self) -> &crate::Identity {
+            &self.0
+        }
+
+        fn worker(&self) -> Box<dyn Worker + '_> {
+            struct One(bool);
+            impl Worker for One {
+                fn decide(&mut self, cases: &[Case<'_>]) -> Vec<Result<Decision, DecideError>> {
+                    let fit = |case: &Case<'_>| {
+                        assert!(!std::mem::replace(&mut self.0, case.case_id == "bad"), "a worker that broke is kept");
+                        assert!(!self.0, "a fault made for this test");
+                        Ok(Decision { outcome: format!("{}", cases.len().min(2)), ..Decision::default() })
+                    };
+                    cases.iter().map(fit).collect()
+                }
+            }
+            Box::new(One(false))
+        }
+
+        fn prefers_batches(&self) -> bool {
+            true
+        }
+    }
+
+    struct Numbers;
+
+    impl Desk for Numbers {
+        fn name(&self) -> &'static str {
+            "numbers"
+        }
+
+        fn outcomes(&self) -> &'static [&'static str] {
+            &["1", "2"]
+        }
+
+        fn truth(&self, _: &[u8]) -> Option<crate::Truth> {
+            None
+        }
+    }
+
+    #[test]
+    fn cases_are_decided_together_and_one_by_one_where_that_fails() {
+        let identity = crate::Identity { name: "fragile".into(), version: "1".into(), hash: "0".into() };
+        let decide = |ids: &[&str]| -> Vec<(String, Option<String>)> {
+            let input: String = ids.iter().map(|id| format!("{{\"case_id\":\"{id}\"}}\n[]\n")).collect();
+            let mut out = Vec::new();
+            let summary =
+                decide_lines(&Numbers, &Fragile(identity.clone()), input.as_bytes(), &mut out, 1).expect("memory");
+            let lines: Vec<DecisionLine> =
+                out.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+            assert_eq!(summary.failed, lines.iter().filter(|line| line.error.is_some()).count() as u64);
+            lines.into_iter().map(|line| (line.case_id, line.decision.map(|d| d.outcome))).collect()
+        };
+        let line = |id: &str, outcome: &str| (id.to_owned(), (!outcome.is_empty()).then(|| outcome.to_owned()));
+        let together = [line("a", "2"), line("line:2", ""), line("b", "2"), line("line:4", "")];
+        assert_eq!(decide(&["a", "b"]), together);
+        let alone = [line("a", "1"), line("line:2", ""), line("line:3", ""), line("line:4", ""), line("b", "1")];
+        assert_eq!(decide(&["a", "bad", "b"])[..5], alone);
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
                 cause.is::<InputError>()
                     || cause.is::<deciders::rules::Error>()
                     || cause.is::<deciders::trees::Error>()
+                    || cause.is::<deciders::artifact::Error>()
+                    || cause.is::<lm::Error>()
                     || cause.is::<desks::alerts::features::UnknownFeature>()
                     || cause.is::<trees::TrainError>()
                     || cause.is::<io::Error>()

@@ -4,6 +4,7 @@
 
 mod commands;
 mod exit;
+mod learning;
 mod options;
 mod streams;
 

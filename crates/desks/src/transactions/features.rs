@@ -50,6 +50,10 @@ pub struct Features {
     pub items: usize,
 }
 
+/// What models were trained on is named by this. It changes whenever a case has other features than before: models
+/// that read others are refused, not misled.
+pub const FEATURES: &str = "features 1";
+
 /// The features of this desk.
 pub const SHAPE: FeatureShape = FeatureShape {
     global_numbers: &[

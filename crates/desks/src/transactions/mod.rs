@@ -44,6 +44,13 @@ pub const REASONS: [&str; 8] = [
     "BEHAVIOR_SHIFT",
 ];
 
+/// What counts as positive where cases are ranked by risk.
+pub const POSITIVE: [&str; 2] = ["SAR", "BLOCK"];
+
+/// The recipes of models that ship with the desk, by name.
+pub const MODEL_RECIPES: [(&str, &str); 2] =
+    [("multihead", include_str!("data/multihead.toml")), ("decoder", include_str!("data/decoder.toml"))];
+
 /// Rules that fire on every case and say nothing about it.
 pub const NOISE_RULES: [&str; 2] = ["INIT", "FINAL_DECISION"];
 

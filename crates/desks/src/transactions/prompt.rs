@@ -38,6 +38,17 @@ pub enum PromptStyle {
     Json,
 }
 
+impl PromptStyle {
+    /// What models were trained on is named by this. It changes whenever a case is written otherwise than before, or
+    /// answers are: models that read others are refused, not misled.
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::Compact => "compact prompt 1",
+            Self::Json => "json prompt 1",
+        }
+    }
+}
+
 /// What a decoder is told in [`PromptStyle::Json`].
 const INSTRUCTION: &str = "Decide a transaction monitoring case. Reply with one line of JSON and nothing else: \
     {\"reasons\":[codes],\"aml_decision\":\"CLEAR|REVIEW|SAR|BLOCK\",\"escalation_level\":0-3}.";

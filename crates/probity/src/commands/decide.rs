@@ -4,20 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
+use anyhow::Context;
 use clap::Args;
 use deciders::rules::Rules;
 use decision::lines::decide_lines;
-use decision::{Case, DecideError, Decider, Decision, Identity, Worker};
+use decision::{Case, DecideError, Decider, Decision, Desk, Identity, Worker};
 use serde_json::json;
 
 use crate::exit::{Outcome, UsageError};
-use crate::streams;
+use crate::{learning, streams};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The desk, for example `transactions`.
     desk: String,
-    /// How to decide: `rules` for the shipped rules, `rules=FILE.drl` for yours.
+    /// How to decide: `rules` for the shipped rules, `rules=FILE.drl` for yours, or the folder of a trained model.
     #[arg(long = "with")]
     with: String,
     /// Case lines; standard input if left out.
@@ -32,13 +33,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let desk = desk(&arguments.desk)?;
-    let rules = match arguments.with.split_once('=') {
-        None if arguments.with == "rules" => rules(None)?,
-        Some(("rules", file)) => rules(Some(Path::new(file)))?,
-        _ => return Err(UsageError(format!("--with {}: expected rules or rules=FILE.drl", arguments.with)).into()),
-    };
-    let timed = Timed { inner: &rules, nanoseconds: Mutex::default() };
-    let decider: &dyn Decider = if arguments.timings.is_some() { &timed } else { &rules };
+    let chosen = decider(&arguments.with, &*desk, arguments.threads)?;
+    let timed = Timed { inner: &*chosen, nanoseconds: Mutex::default() };
+    let decider: &dyn Decider = if arguments.timings.is_some() { &timed } else { &*chosen };
     let start = Instant::now();
     let input = streams::input(arguments.cases.as_deref())?;
     let summary = decide_lines(&*desk, decider, input, &mut streams::output(), arguments.threads)?;
@@ -46,6 +43,18 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         timed.write(path, start.elapsed().as_secs_f64())?;
     }
     Ok(super::rules::report(summary))
+}
+
+/// What `--with` names: rules, or the folder of an artifact.
+fn decider(with: &str, desk: &dyn Desk, threads: usize) -> anyhow::Result<Box<dyn Decider>> {
+    match with.split_once('=') {
+        None if with == "rules" => Ok(Box::new(rules(None)?)),
+        Some(("rules", file)) => Ok(Box::new(rules(Some(Path::new(file)))?)),
+        _ if Path::new(with).is_dir() => {
+            learning::open(Path::new(with), desk.name(), threads).with_context(|| format!("failed to open {with}"))
+        }
+        _ => Err(UsageError(format!("--with {with}: expected rules, rules=FILE.drl or an artifact's folder")).into()),
+    }
 }
 
 /// The desk of a name.
@@ -86,6 +95,10 @@ impl Decider for Timed<'_> {
 
     fn worker(&self) -> Box<dyn Worker + '_> {
         Box::new(TimedWorker { inner: self.inner.worker(), held: Vec::new(), all: &self.nanoseconds })
+    }
+
+    fn prefers_batches(&self) -> bool {
+        self.inner.prefers_batches()
     }
 }
 

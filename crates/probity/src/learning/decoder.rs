@@ -1,0 +1,114 @@
+//! The decoder of the transactions desk: it reads the compact prompt and writes reasons and decision.
+
+use deciders::decoder::{Reading, example_options};
+use decision::Decision;
+use desks::transactions::{PromptStyle, completion, parse_answer, prompt, whole_tokens};
+use lm::text::{Composer, Example, ExampleOptions, Packing, Record, Tokenizer, TrainingOptions};
+use lm::train::Recipe;
+use lm::{Config, Decoder, Generation, Method, Tokens};
+use serde_json::Value;
+
+use super::labels::Labelled;
+use super::recipe::{Common, DeskDecoderDetails};
+use super::source::Encoding;
+
+const STYLE: PromptStyle = PromptStyle::Compact;
+
+/// How cases come to the model, and answers back.
+pub(super) const READING: Reading = Reading { input: STYLE.version(), prompt: write, answer: read };
+
+/// Validation cases that are answered to measure the accuracy while the model learns.
+const ANSWERED: usize = 256;
+
+fn write(facts: &Value) -> Result<String, String> {
+    prompt(facts, STYLE).map_err(|error| error.to_string())
+}
+
+fn read(answer: &str) -> Result<Decision, String> {
+    parse_answer(answer).map_err(|error| error.to_string())
+}
+
+fn record(case: &Labelled) -> Result<Record, String> {
+    let completion = completion(&case.decision.outcome, case.reasons()).map_err(|error| error.to_string())?;
+    Ok(Record::Pair { prompt: write(&case.facts)?, completion })
+}
+
+/// Learns to answer: reasons as often as they apply, then the decision that they come to.
+pub(super) struct Answers {
+    tokenizer: Tokenizer,
+    options: ExampleOptions,
+    generation: Generation,
+}
+
+impl Answers {
+    /// With a tokenizer made for the sample, in which what the prompt is made of is never taken apart.
+    pub(super) fn new(recipe: &Recipe<DeskDecoderDetails>, sample: &[Labelled]) -> lm::Result<Self> {
+        let shape = recipe.details.shape();
+        let texts = sample.iter().filter_map(|case| record(case).ok()).flat_map(Record::into_texts);
+        let options =
+            TrainingOptions { vocabulary: shape.vocabulary, special: Vec::new(), whole: whole_tokens(), digits: true };
+        let tokenizer = Tokenizer::train(texts, &options)?;
+        let end = tokenizer.end().into_iter().collect();
+        let most = recipe.details.answer_tokens().unwrap_or_default();
+        Ok(Self { tokenizer, options: example_options(shape.positions), generation: Generation { most, end } })
+    }
+
+    /// A new model for the tokenizer's vocabulary.
+    pub(super) fn model(&self, recipe: &Recipe<DeskDecoderDetails>) -> lm::Result<Decoder> {
+        let config = self.config(recipe);
+        let mut model = Decoder::random(config, recipe.details.dtype(), &Method::Full, recipe.training.seed)?;
+        model.recompute(recipe.training.checkpointing);
+        Ok(model)
+    }
+
+    pub(super) fn config(&self, recipe: &Recipe<DeskDecoderDetails>) -> Config {
+        let end = self.tokenizer.end().into_iter().collect();
+        Config { vocabulary: self.tokenizer.vocabulary(), end, ..recipe.details.shape().config() }
+    }
+
+    pub(super) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// How many cases have so many tokens, going by a sample. A batch is a number of cases and not of tokens, so that
+    /// any batch can be made without those before it.
+    pub(super) fn cases(&self, tokens: usize, sample: &[Labelled]) -> usize {
+        let lengths: Vec<usize> =
+            sample.iter().take(1024).filter_map(|case| Some(self.item(case).ok()?.tokens.len())).collect();
+        (tokens * lengths.len() / lengths.iter().sum::<usize>().max(1)).max(1)
+    }
+}
+
+impl Encoding for Answers {
+    type Trainee = Decoder;
+    type Item = Example;
+
+    fn item(&self, case: &Labelled) -> Result<Example, String> {
+        let composer = Composer::new(&self.tokenizer, &self.options);
+        composer.example(&record(case)?).map_err(|error| error.to_string())
+    }
+
+    fn batch(&self, items: Vec<Example>) -> Tokens {
+        let all: Vec<usize> = (0..items.len()).collect();
+        Packing::batch(&items, &all)
+    }
+
+    /// Of answers that are right to the last reason.
+    fn accuracy(&self, trainee: &mut Decoder, items: &[Example]) -> lm::Result<f64> {
+        let chosen: Vec<&Example> = items.iter().step_by(items.len().div_ceil(ANSWERED).max(1)).collect();
+        let (prompts, completions): (Vec<Vec<u32>>, Vec<&[u32]>) = chosen
+            .iter()
+            .map(|item| {
+                let start = item.counted.iter().position(|counted| *counted).unwrap_or(0);
+                (item.tokens[..start].to_vec(), &item.tokens[start..])
+            })
+            .unzip();
+        let answers = trainee.generate(&prompts, &self.generation)?;
+        let end = self.generation.end.as_slice();
+        let right = answers
+            .iter()
+            .zip(completions)
+            .filter(|(answer, right)| answer.ended && right.strip_suffix(end) == Some(&answer.tokens[..]));
+        Ok(right.count() as f64 / chosen.len().max(1) as f64)
+    }
+}

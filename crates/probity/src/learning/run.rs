@@ -1,0 +1,160 @@
+//! From a recipe to an artifact: material, trainee, training, figures, manifest.
+
+use std::path::PathBuf;
+
+use deciders::artifact::{Kind, Manifest};
+use evaluate::Scorecard;
+use lm::Trainee;
+use lm::train::{MethodSettings, Recipe, Run, Summary, estimate};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::decoder::Answers;
+use super::material::{Material, Origin};
+use super::measure::scorecard;
+use super::multihead::Classes;
+use super::progress::Bar;
+use super::recipe::{Common, DeskDecoderDetails, MultiheadDetails, Script};
+use super::source::{Encoding, Source};
+use super::{decider, decoder, multihead};
+use crate::streams;
+
+/// What is to be trained, from what, and where to.
+pub(crate) struct Order {
+    pub(crate) script: Script,
+    /// `KEY.PATH=VALUE`.
+    pub(crate) overrides: Vec<String>,
+    pub(crate) origin: Origin,
+    pub(crate) out: PathBuf,
+    pub(crate) resume: bool,
+}
+
+/// What came of it.
+pub(crate) struct Learned {
+    pub(crate) summary: Summary,
+    /// One for each validation set.
+    pub(crate) scorecards: Vec<Scorecard>,
+}
+
+/// Trains, measures and seals.
+///
+/// # Errors
+/// When recipe or data cannot be used, or training fails; what was saved until then can be resumed.
+pub(crate) fn learn(order: &Order) -> anyhow::Result<Learned> {
+    match order.script.kind {
+        Kind::Multihead => learn_multihead(&Job::begin(order)?),
+        Kind::Decoder => learn_decoder(&Job::begin(order)?),
+    }
+}
+
+fn learn_multihead(job: &Job<'_, MultiheadDetails>) -> anyhow::Result<Learned> {
+    let recipe = &job.recipe;
+    let summary = recipe.training.pool()?.install(|| {
+        let mut model = Classes::model(recipe, &job.material.sample)?;
+        streams::note(&format!("{} parameters", model.parameters().values.len()));
+        job.train(&Classes, &mut model, recipe.training.batch.tokens)
+    })?;
+    job.seal(summary, multihead::READING.input)
+}
+
+fn learn_decoder(job: &Job<'_, DeskDecoderDetails>) -> anyhow::Result<Learned> {
+    let recipe = &job.recipe;
+    let (summary, answers) = recipe.training.pool()?.install(|| {
+        let answers = Answers::new(recipe, &job.material.sample)?;
+        let memory =
+            estimate(&answers.config(recipe), &MethodSettings::Full, recipe.details.dtype(), &recipe.training).total();
+        let mut model = answers.model(recipe)?;
+        let (count, memory) = (model.parameters().values.len(), memory >> 20);
+        streams::note(&format!("{count} parameters; training takes about {memory} MiB of memory"));
+        let cases = answers.cases(recipe.training.batch.tokens, &job.material.sample);
+        let summary = job.train(&answers, &mut model, cases)?;
+        anyhow::Ok((summary, answers))
+    })?;
+    answers.tokenizer().save(&job.order.out.join(deciders::MODEL))?;
+    job.seal(summary, decoder::READING.input)
+}
+
+/// A run that was begun.
+struct Job<'o, D> {
+    order: &'o Order,
+    recipe: Recipe<D>,
+    material: Material,
+    run: Run,
+}
+
+/// What the run folder keeps as its recipe: with what the cases are and who labelled them.
+#[derive(Serialize)]
+struct Begun<'r, D> {
+    #[serde(flatten)]
+    recipe: &'r Recipe<D>,
+    material: &'r Value,
+}
+
+impl<'o, D: Common> Job<'o, D> {
+    fn begin(order: &'o Order) -> anyhow::Result<Self> {
+        let recipe: Recipe<D> = order.script.read(&order.overrides)?;
+        let cases = recipe.details.cases().validation;
+        let material = recipe.training.pool()?.install(|| order.origin.open(recipe.training.seed, cases))?;
+        let run = Run::open(&order.out, &Begun { recipe: &recipe, material: &material.card }, order.resume)?;
+        Ok(Self { order, recipe, material, run })
+    }
+
+    fn train<E: Encoding>(
+        &self,
+        encoding: &E,
+        trainee: &mut E::Trainee,
+        size: usize,
+    ) -> anyhow::Result<Summary> {
+        let training = &self.recipe.training;
+        let mut source = Source::new(encoding, &self.material, size, training.seed)?;
+        Ok(lm::train::train(trainee, &mut source, training, &self.run, &mut Bar::new(self.order.script.items()))?)
+    }
+
+    /// Measures the exported model as it will be used, and writes the manifest that makes the folder an artifact.
+    fn seal(&self, summary: Summary, input: &str) -> anyhow::Result<Learned> {
+        let out = &self.order.out;
+        let details = &self.recipe.details;
+        let mut manifest = Manifest {
+            format: 0,
+            desk: "transactions".to_owned(),
+            kind: D::KIND,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            input: input.to_owned(),
+            precision: details.dtype(),
+            answer_tokens: details.answer_tokens(),
+            files: Default::default(),
+            recipe: serde_json::to_value(Begun { recipe: &self.recipe, material: &self.material.card })?,
+            training: serde_json::to_value(&summary)?,
+            scorecards: Vec::new(),
+        };
+        manifest.seal(out)?;
+        let threads = self.recipe.training.pool()?.current_num_threads();
+        let decider = decider(out, &manifest, threads)?;
+        let sets = self.material.validation.iter().filter(|set| !set.cases.is_empty());
+        let scorecards: Vec<Scorecard> =
+            sets.map(|set| scorecard(&*decider, set, threads)).collect::<anyhow::Result<_>>()?;
+        manifest.scorecards = scorecards.iter().map(figures).collect();
+        if let Some(first) = scorecards.first() {
+            let text = serde_json::to_string_pretty(first)? + "\n";
+            streams::write_file(&out.join("scorecard.json"), text.as_bytes())?;
+        }
+        manifest.write(out)?;
+        Ok(Learned { summary, scorecards })
+    }
+}
+
+/// The figures of a scorecard that a manifest has.
+fn figures(card: &Scorecard) -> Value {
+    let recall = card.classes.iter().map(|class| (class.outcome.clone(), json!(class.score.recall)));
+    json!({
+        "set": card.set,
+        "cases": card.cases,
+        "invalid": card.invalid,
+        "accuracy": card.accuracy.value,
+        "macro_f1": card.macro_f1.value,
+        "reasons_f1": card.reasons_f1.value,
+        "exact_match": card.exact_match,
+        "recall": recall.collect::<serde_json::Map<_, _>>(),
+        "cases_per_second": card.throughput,
+    })
+}
