@@ -256,28 +256,24 @@ pub(crate) enum Op {
         to: Register,
         map: Register,
         key: u16,
-        hint: u16,
     },
     /// `map == null ? null : map.get(key)`.
     MapGetSafe {
         to: Register,
         map: Register,
         key: u16,
-        hint: u16,
     },
     /// The same, then `toString()` on what is not null.
     MapText {
         to: Register,
         map: Register,
         key: u16,
-        hint: u16,
     },
     /// The same, then what [`Op::NumberOrNull`] makes of it.
     MapNumber {
         to: Register,
         map: Register,
         key: u16,
-        hint: u16,
     },
     /// `from instanceof Number ? ((Number) from).doubleValue() : null`.
     NumberOrNull {
@@ -455,7 +451,6 @@ pub(crate) struct Program {
     /// `subclass[class * classes.len() + of]`.
     pub(crate) subclass: Vec<bool>,
     pub(crate) global_names: Vec<String>,
-    pub(crate) hints: usize,
     /// Masks of properties for `Update`.
     pub(crate) masks: Vec<crate::network::Mask>,
     pub(crate) file: String,

@@ -84,7 +84,6 @@ impl RuleBase {
             classes: Arc::new(classes),
             subclass,
             global_names: tree.globals.iter().map(|global| global.name.clone()).collect(),
-            hints: env.hints,
             masks: env.masks,
             file: file.to_owned(),
             lines,

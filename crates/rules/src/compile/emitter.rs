@@ -236,11 +236,6 @@ impl<'e> Emitter<'e> {
         Ok(())
     }
 
-    pub(crate) fn hint(&mut self) -> u16 {
-        self.env.hints += 1;
-        (self.env.hints - 1).min(usize::from(u16::MAX)) as u16
-    }
-
     /// Resolves labels and returns the code.
     pub(crate) fn finish(mut self, name: &str, span: Span) -> Compiled<Code> {
         let null = self.env.constant(Value::Null, span)?;

@@ -471,8 +471,7 @@ impl Emitter<'_> {
     ) -> Compiled<()> {
         if let Some(Literal::String(text)) = self.literal_of(key) {
             let key = self.env.text_constant(&text, span)?;
-            let hint = self.hint();
-            self.emit(Op::MapGet { to, map, key, hint }, span);
+            self.emit(Op::MapGet { to, map, key }, span);
             return Ok(());
         }
         let (second, _) = self.operand(key)?;

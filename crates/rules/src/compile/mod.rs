@@ -63,7 +63,6 @@ pub(crate) struct Environment {
     pub(crate) codes: Vec<Code>,
     pub(crate) library: Library,
     pub(crate) masks: Vec<Mask>,
-    pub(crate) hints: usize,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Leaves code as it was emitted: what the optimizer makes of it must do the same.
     pub(crate) is_plain: bool,
@@ -83,7 +82,6 @@ impl Environment {
             codes: Vec::new(),
             library: Library::new(),
             masks: Vec::new(),
-            hints: 0,
             diagnostics: Vec::new(),
             is_plain: false,
         }

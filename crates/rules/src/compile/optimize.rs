@@ -312,7 +312,6 @@ fn anonymous(op: Op) -> Op {
         *to = 0;
     }
     match &mut op {
-        Op::MapGet { hint, .. } | Op::MapGetSafe { hint, .. } | Op::MapNumber { hint, .. } => *hint = 0,
         Op::Intrinsic { which: Intrinsic::Size | Intrinsic::Length, first, second, .. } => *second = *first,
         _ => {}
     }
@@ -334,15 +333,15 @@ fn join_neighbours(code: &mut Code, methods: &[&'static Method]) {
         }
         let unused = |register: Register| !live[behind].contains(register);
         let joined = match (*first, *second) {
-            (Op::MapGetSafe { to: held, map, key, hint }, Op::TextOrNull { to, from })
+            (Op::MapGetSafe { to: held, map, key }, Op::TextOrNull { to, from })
                 if held == from && (to == held || unused(held)) =>
             {
-                Op::MapText { to, map, key, hint }
+                Op::MapText { to, map, key }
             }
-            (Op::MapGetSafe { to: held, map, key, hint }, Op::NumberOrNull { to, from })
+            (Op::MapGetSafe { to: held, map, key }, Op::NumberOrNull { to, from })
                 if held == from && (to == held || unused(held)) =>
             {
-                Op::MapNumber { to, map, key, hint }
+                Op::MapNumber { to, map, key }
             }
             (Op::Intrinsic { which: Intrinsic::Equals, to, first, second }, Op::JumpIf { on, target })
                 if on == to && unused(to) =>
@@ -401,7 +400,7 @@ fn shape(rest: &[Op], at: u32, incoming: &[u32], is_null: &impl Fn(u16) -> bool)
         // map == null || map.get(k) == null ? null : map.get(k).toString()
         [
             Op::JumpNull { on: map, target: l1 },
-            Op::MapGet { to: held, map: m1, key, hint },
+            Op::MapGet { to: held, map: m1, key },
             Op::JumpNull { on: h1, target: l2 },
             Op::MapGet { to: h2, map: m2, key: k2, .. },
             Op::Intrinsic { which: Intrinsic::ToString, to, first, .. },
@@ -415,12 +414,12 @@ fn shape(rest: &[Op], at: u32, incoming: &[u32], is_null: &impl Fn(u16) -> bool)
             && jumps_to(6) == 2
             && none_into(&[1, 2, 3, 4, 5]) =>
         {
-            Some((Op::MapText { to: *to, map: *map, key: *key, hint: *hint }, 7))
+            Some((Op::MapText { to: *to, map: *map, key: *key }, 7))
         }
         // map == null ? null : map.get(k)
         [
             Op::JumpNull { on: map, target: l1 },
-            Op::MapGet { to, map: m1, key, hint },
+            Op::MapGet { to, map: m1, key },
             Op::Jump { target: end },
             Op::Constant { to: t2, index },
             ..,
@@ -430,14 +429,14 @@ fn shape(rest: &[Op], at: u32, incoming: &[u32], is_null: &impl Fn(u16) -> bool)
             && jumps_to(3) == 1
             && none_into(&[1, 2]) =>
         {
-            Some((Op::MapGetSafe { to: *to, map: *map, key: *key, hint: *hint }, 4))
+            Some((Op::MapGetSafe { to: *to, map: *map, key: *key }, 4))
         }
         // The same, with the test the other way round.
         [
             Op::JumpNotNull { on: map, target: l1 },
             Op::Constant { to: t2, index },
             Op::Jump { target: end },
-            Op::MapGet { to, map: m1, key, hint },
+            Op::MapGet { to, map: m1, key },
             ..,
         ] if (map, to) == (m1, t2)
             && (*l1, *end) == (at + 3, at + 4)
@@ -445,7 +444,7 @@ fn shape(rest: &[Op], at: u32, incoming: &[u32], is_null: &impl Fn(u16) -> bool)
             && jumps_to(3) == 1
             && none_into(&[1, 2]) =>
         {
-            Some((Op::MapGetSafe { to: *to, map: *map, key: *key, hint: *hint }, 4))
+            Some((Op::MapGetSafe { to: *to, map: *map, key: *key }, 4))
         }
         // value instanceof Number ? ((Number) value).doubleValue() : null
         [

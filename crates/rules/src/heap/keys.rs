@@ -1,6 +1,6 @@
 //! Canonical texts of keys: those of the program, and those learned from what was read.
 
-use super::{Heap, Text};
+use super::{Heap, Text, Value};
 
 /// Room for keys that are not in the program, and the longest that is kept.
 pub(super) const LEARNED_BYTES: usize = 16 << 10;
@@ -9,6 +9,24 @@ const LEARNED_KEY: usize = 64;
 /// Places that are remembered: many times those of one kind of case.
 const SLOTS: usize = 512;
 const SLOT_SHIFT: u32 = u32::BITS - SLOTS.ilog2();
+
+/// A key that the program reads, and where it stood in the map that it was last found in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(super) text: Text,
+    pub(super) place: u32,
+}
+
+impl Key {
+    /// The key that a constant is; what is no text is never found.
+    pub(crate) fn new(constant: Value) -> Self {
+        let text = match constant {
+            Value::String(text) => text,
+            _ => Text::ascii(u32::MAX as usize, 0),
+        };
+        Self { text, place: 0 }
+    }
+}
 
 /// Where a key stands: first in the object under another key, or after another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

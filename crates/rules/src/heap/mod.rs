@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(crate) use equality::order_doubles;
-pub(crate) use keys::Succession;
+pub(crate) use keys::{Key, Succession};
 pub(crate) use map::{Entry, MapData, Order, buckets_for, buckets_for_copy, buckets_for_set};
 pub(crate) use other::{ArrayKind, ClassName, Comparator, ListKind, Other, Throwable};
 pub(crate) use value::Text;
@@ -328,29 +328,28 @@ impl Heap {
         1 << (text.offset().wrapping_mul(0x9e37_79b1) >> 26)
     }
 
-    /// The value of a canonical key, or null. `hint` is where the key stood in the last map, and is brought up
-    /// to date.
+    /// The value of a key, or null.
     #[inline(always)]
-    pub(crate) fn find_constant(&self, map: u32, key: Text, hint: &mut u32) -> Value {
-        match self.map(map).entries.get(*hint as usize) {
-            Some(Entry { key: Value::String(text), value }) if *text == key => *value,
-            _ => self.search_constant(map, key, hint),
+    pub(crate) fn find_key(&self, map: u32, key: &mut Key) -> &Value {
+        match self.map(map).entries.get(key.place as usize) {
+            Some(Entry { key: Value::String(text), value }) if *text == key.text => value,
+            _ => self.search_key(map, key),
         }
     }
 
     #[inline(never)]
-    fn search_constant(&self, map: u32, key: Text, hint: &mut u32) -> Value {
+    fn search_key(&self, map: u32, key: &mut Key) -> &Value {
         let data = self.map(map);
-        if data.present & Self::bit(key) == 0 {
-            return Value::Null;
+        if data.present & Self::bit(key.text) == 0 {
+            return &Value::Null;
         }
-        let is_key = |entry: &Entry| matches!(entry.key, Value::String(text) if text == key);
+        let is_key = |entry: &Entry| matches!(entry.key, Value::String(text) if text == key.text);
         match data.entries.iter().position(is_key) {
             Some(at) => {
-                *hint = at as u32;
-                data.entries[at].value
+                key.place = at as u32;
+                &data.entries[at].value
             }
-            None => Value::Null,
+            None => &Value::Null,
         }
     }
 

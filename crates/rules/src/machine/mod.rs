@@ -6,7 +6,7 @@ mod stack;
 
 pub(crate) use numbers::{convert, maximum, minimum};
 
-use crate::heap::{Heap, ListKind, Other, Throwable, Value};
+use crate::heap::{Heap, Key, ListKind, Other, Throwable, Value};
 use crate::program::{Code, Intrinsic, Op, Program, Register};
 use crate::types::class;
 use stack::Stack;
@@ -55,7 +55,8 @@ pub(crate) struct Machine<'p> {
     pub(crate) globals: Vec<Value>,
     pub(crate) actions: Vec<Action>,
     stack: Stack,
-    hints: Vec<u32>,
+    /// The constants as keys of maps.
+    keys: Vec<Key>,
     steps: u64,
     step_limit: u64,
     calls: u32,
@@ -74,7 +75,7 @@ impl<'p> Machine<'p> {
             globals: vec![Value::Null; program.global_names.len()],
             actions: Vec::new(),
             stack: Stack::default(),
-            hints: vec![0; program.hints],
+            keys: program.constants.iter().map(|constant| Key::new(*constant)).collect(),
             steps: DEFAULT_STEPS,
             step_limit: DEFAULT_STEPS,
             calls: 0,
@@ -255,12 +256,11 @@ impl<'p> Machine<'p> {
         }
     }
 
-    /// The value of a key of a map, with the hint of an alpha test.
-    pub(crate) fn map_key(&mut self, map: Value, key: u16, hint: usize) -> Value {
-        let (Value::Map(map), Value::String(key)) = (map, self.program.constants[usize::from(key)]) else {
-            return Value::Null;
-        };
-        self.heap.find_constant(map, key, &mut self.hints[hint])
+    /// The value of a key of a map; null for what is no map.
+    #[inline]
+    pub(crate) fn map_key(&mut self, map: Value, key: u16) -> &Value {
+        let Value::Map(map) = map else { return &Value::Null };
+        self.heap.find_key(map, &mut self.keys[usize::from(key)])
     }
 
     #[cold]
@@ -328,11 +328,10 @@ impl<'p> Machine<'p> {
             }};
         }
         macro_rules! map_key_or_null {
-            ($map:expr, $key:expr, $hint:expr) => {
-                if let (Some(map), Value::String(key)) = (frame.map($map), program.constants[usize::from($key)]) {
-                    self.heap.find_constant(map, key, &mut self.hints[usize::from($hint)])
-                } else {
-                    Value::Null
+            ($map:expr, $key:expr) => {
+                match frame.map($map) {
+                    Some(map) => self.heap.find_key(map, &mut self.keys[usize::from($key)]),
+                    None => &Value::Null,
                 }
             };
         }
@@ -350,7 +349,7 @@ impl<'p> Machine<'p> {
         }
         macro_rules! set_number {
             ($to:expr, $value:expr) => {
-                match $value {
+                match *$value {
                     Value::Double(double) => set!($to, Value::Double(double)),
                     Value::Integer(whole) => set!($to, Value::Double(f64::from(whole))),
                     other => match crate::library::number_to_double(&self.heap, other) {
@@ -487,22 +486,20 @@ impl<'p> Machine<'p> {
                         fail!(self.class_cast(value, class));
                     }
                 }
-                Op::MapGet { to, map, key, hint } => {
+                Op::MapGet { to, map, key } => {
                     if frame.map(map).is_none() {
                         fail!(self.null_pointer("cannot read a key of null"));
                     }
-                    set!(to, map_key_or_null!(map, key, hint));
+                    set!(to, *map_key_or_null!(map, key));
                 }
-                Op::MapGetSafe { to, map, key, hint } => {
-                    set!(to, map_key_or_null!(map, key, hint));
-                }
-                Op::MapText { to, map, key, hint } => match map_key_or_null!(map, key, hint) {
+                Op::MapGetSafe { to, map, key } => set!(to, *map_key_or_null!(map, key)),
+                Op::MapText { to, map, key } => match *map_key_or_null!(map, key) {
                     Value::String(text) => set!(to, Value::String(text)),
                     Value::Null => set!(to, Value::Null),
                     other => set!(to, self.heap.build(|writer| writer.push_value(other))),
                 },
-                Op::MapNumber { to, map, key, hint } => {
-                    let value = map_key_or_null!(map, key, hint);
+                Op::MapNumber { to, map, key } => {
+                    let value = map_key_or_null!(map, key);
                     set_number!(to, value);
                 }
                 Op::TextOrNull { to, from } => match get!(from) {
@@ -513,7 +510,7 @@ impl<'p> Machine<'p> {
                 },
                 Op::NumberOrNull { to, from } => {
                     let value = get!(from);
-                    set_number!(to, value);
+                    set_number!(to, &value);
                 }
                 Op::Intrinsic { which, to, first, second } => {
                     // The common cases in place: through memory a result would be written and read in
@@ -666,7 +663,26 @@ impl<'p> Machine<'p> {
                         fail!(self.null_pointer("cannot call a method of null"));
                     }
                 }
-                other => attempt!(self.slow(other, depth)),
+                Op::Native { to, first, method } => set!(to, attempt!(self.native(method, depth, first))),
+                // All by name: a case for what is left would make every operation pass a test of its range.
+                other @ (Op::Long { .. }
+                | Op::Float { .. }
+                | Op::Negate { .. }
+                | Op::Complement { .. }
+                | Op::Same { .. }
+                | Op::Lambda { .. }
+                | Op::Concat { .. }
+                | Op::SetField { .. }
+                | Op::New { .. }
+                | Op::NewArray { .. }
+                | Op::NewArraySized { .. }
+                | Op::ArraySet { .. }
+                | Op::Relate { .. }
+                | Op::Insert { .. }
+                | Op::Update { .. }
+                | Op::Delete { .. }
+                | Op::Halt
+                | Op::Focus { .. }) => attempt!(self.slow(other, depth)),
             }
             pc += 1;
         }
@@ -705,19 +721,6 @@ impl<'p> Machine<'p> {
             Op::Complement { to, from } => set!(to, numbers::complement(get!(from))),
             Op::Same { to, left, right } => {
                 set!(to, Value::Boolean(get!(left).same_reference(get!(right))))
-            }
-            Op::Native { to, first, method } => {
-                let method = program.methods[usize::from(method)];
-                let mut arguments = [Value::Null; 6];
-                let count = usize::from(method.arguments);
-                for (argument, value) in arguments.iter_mut().zip(self.stack.frame(depth).range(first, count)) {
-                    *argument = value;
-                }
-                let result = (method.run)(self, &arguments[..count]);
-                if self.heap.is_full() {
-                    return Err(Throw::Limit(Limit::Memory));
-                }
-                set!(to, result?);
             }
             Op::Lambda { to, first, count, function } => {
                 let captured = self.stack.frame(depth).range(first, usize::from(count)).collect();
@@ -792,6 +795,32 @@ impl<'p> Machine<'p> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Calls a method of the library.
+    #[inline(never)]
+    fn native(&mut self, method: u16, depth: usize, first: Register) -> Outcome<Value> {
+        let method = self.program.methods[usize::from(method)];
+        macro_rules! run_on {
+            ($count:literal) => {{
+                let arguments: [Value; $count] = self.stack.frame(depth).several(first);
+                (method.run)(self, &arguments)
+            }};
+        }
+        let result = match method.arguments {
+            0 => (method.run)(self, &[]),
+            1 => run_on!(1),
+            2 => run_on!(2),
+            3 => run_on!(3),
+            count => {
+                let all: Vec<Value> = self.stack.frame(depth).range(first, usize::from(count)).collect();
+                (method.run)(self, &all)
+            }
+        };
+        if self.heap.is_full() {
+            return Err(Throw::Limit(Limit::Memory));
+        }
+        result
     }
 
     #[inline(never)]

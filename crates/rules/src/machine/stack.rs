@@ -112,6 +112,12 @@ impl Frame {
         self.put(to, self.tags[from], self.bits[from]);
     }
 
+    /// The values of so many registers.
+    #[inline(always)]
+    pub(super) fn several<const COUNT: usize>(&self, first: Register) -> [Value; COUNT] {
+        std::array::from_fn(|index| self.get(first.wrapping_add(index as Register)))
+    }
+
     /// The values of `count` registers.
     pub(super) fn range(&self, first: Register, count: usize) -> impl Iterator<Item = Value> + '_ {
         (usize::from(first)..usize::from(first) + count).map(|at| Value::decode(self.tags[at], self.bits[at]))

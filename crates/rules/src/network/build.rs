@@ -389,9 +389,7 @@ impl<'b> Builder<'b> {
 
     fn new_alpha(&mut self, test: AlphaTest) -> u32 {
         let id = self.network.alphas.len() as u32;
-        let hint = self.env.hints;
-        self.env.hints += 1;
-        self.network.alphas.push(Alpha { test, next: Vec::new(), rank: 2, hint });
+        self.network.alphas.push(Alpha { test, next: Vec::new(), rank: 2 });
         id
     }
 

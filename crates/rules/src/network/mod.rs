@@ -62,8 +62,6 @@ pub(crate) struct Alpha {
     pub(crate) next: Vec<Next>,
     /// What kind of test it is, for that order.
     pub(crate) rank: u8,
-    /// Slot of the position hint for map keys.
-    pub(crate) hint: usize,
 }
 
 /// What follows a test.

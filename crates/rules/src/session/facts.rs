@@ -4,7 +4,7 @@ use super::Session;
 use super::tuple::{Cause, NONE, Staged, TupleId};
 use crate::heap::Value;
 use crate::machine::Outcome;
-use crate::network::{Alpha, AlphaTest, Mask, Next, NodeId, NodeKind, Sink};
+use crate::network::{AlphaTest, Mask, Next, NodeId, NodeKind, Sink};
 
 /// A fact in the working memory.
 #[derive(Debug, Default)]
@@ -220,13 +220,12 @@ impl<'r> Session<'r> {
     #[inline]
     fn passes(&mut self, alpha: u32, entering: &Entering) -> Outcome<bool> {
         let Entering { value, is_initial, .. } = *entering;
-        let Alpha { test, hint, .. } = self.network.alphas[alpha as usize];
-        Ok(match test {
+        Ok(match self.network.alphas[alpha as usize].test {
             AlphaTest::Initial => is_initial,
             AlphaTest::Class(class) => !is_initial && self.machine.is_instance(value, class),
-            AlphaTest::KeyNull { key, negated } => self.machine.map_key(value, key, hint).is_null() != negated,
+            AlphaTest::KeyNull { key, negated } => self.machine.map_key(value, key).is_null() != negated,
             AlphaTest::KeyEquals { key, constant } => {
-                let held = self.machine.map_key(value, key, hint);
+                let held = *self.machine.map_key(value, key);
                 match (held, self.machine.program.constants[usize::from(constant)]) {
                     (Value::Null, wanted) => wanted.is_null(),
                     (Value::String(held), Value::String(wanted)) => self.machine.heap.equal_texts(held, wanted),
