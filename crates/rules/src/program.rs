@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::heap::{Constants, Heap, Value};
+use crate::heap::{Constants, Heap, Text, Value};
 use crate::library::Method;
 use crate::types::{ClassInfo, class};
 
@@ -113,6 +113,9 @@ pub(crate) enum Intrinsic {
     CharAt,
 }
 
+/// The target of an operation that has little room for it: optimized code units are small enough.
+pub(crate) type Near = u16;
+
 /// One operation. Eight bytes; registers are frame-relative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -164,6 +167,36 @@ pub(crate) enum Op {
         left: Register,
         right: Register,
         target: u32,
+    },
+    JumpIntConstant {
+        test: Test,
+        left: Register,
+        constant: u16,
+        target: Near,
+    },
+    JumpLongConstant {
+        test: Test,
+        left: Register,
+        constant: u16,
+        target: Near,
+    },
+    JumpDoubleConstant {
+        test: Test,
+        left: Register,
+        constant: u16,
+        target: Near,
+    },
+    /// Compares an int with `list.size()`.
+    JumpSize {
+        test: Test,
+        left: Register,
+        list: Register,
+        target: Near,
+    },
+    /// Jumps to the case of [`Code::switches`] that a string is equal to, if there is one.
+    Switch {
+        on: Register,
+        table: u16,
     },
     /// `left.equals(right)`; throws on a null `left`.
     JumpEqual {
@@ -269,11 +302,32 @@ pub(crate) enum Op {
         map: Register,
         key: u16,
     },
-    /// The same, then what [`Op::NumberOrNull`] makes of it.
+    /// [`Op::MapText`], and jumps if that is null.
+    MapTextElse {
+        to: Register,
+        map: Register,
+        key: u16,
+        target: Near,
+    },
+    /// Jumps unless the text that [`Op::MapText`] gives is equal to a constant.
+    JumpNotKeyText {
+        map: Register,
+        key: u16,
+        constant: u16,
+        target: Near,
+    },
+    /// [`Op::MapGetSafe`], then what [`Op::NumberOrNull`] makes of it.
     MapNumber {
         to: Register,
         map: Register,
         key: u16,
+    },
+    /// [`Op::MapNumber`], and jumps if that is null.
+    MapNumberElse {
+        to: Register,
+        map: Register,
+        key: u16,
+        target: Near,
     },
     /// `from instanceof Number ? ((Number) from).doubleValue() : null`.
     NumberOrNull {
@@ -290,6 +344,17 @@ pub(crate) enum Op {
         key: Register,
         from: Register,
         to: Register,
+    },
+    MapPutKey {
+        map: Register,
+        from: Register,
+        to: Register,
+        key: u16,
+    },
+    ListAddConstant {
+        to: Register,
+        list: Register,
+        constant: u16,
     },
     Intrinsic {
         which: Intrinsic,
@@ -313,6 +378,13 @@ pub(crate) enum Op {
         state: Register,
         over: Register,
         target: u32,
+    },
+    /// Jumps with `to = state.next()` if `state.hasNext()`.
+    Next {
+        to: Register,
+        state: Register,
+        over: Register,
+        target: Near,
     },
     Native {
         to: Register,
@@ -424,6 +496,31 @@ pub(crate) struct Handler {
     pub(crate) classes: Vec<u16>,
 }
 
+/// Strings and where each leads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Switch {
+    /// Bits of all cases, by [`Switch::bit`]: most other texts are told by theirs.
+    pub(crate) bits: u64,
+    pub(crate) cases: Vec<(Text, u32)>,
+}
+
+impl Switch {
+    /// One of 64 bits, by the length and the last characters of a text.
+    pub(crate) fn bit(text: &[u8]) -> u64 {
+        let sum = text.iter().rev().take(2).fold(text.len(), |sum, byte| sum.wrapping_mul(7) + usize::from(*byte));
+        1 << (sum % 64)
+    }
+
+    /// Where a text leads.
+    #[inline]
+    pub(crate) fn find(&self, heap: &Heap, text: Text) -> Option<u32> {
+        if self.bits & Self::bit(heap.bytes(text)) == 0 {
+            return None;
+        }
+        self.cases.iter().find(|(case, _)| heap.equal_texts(*case, text)).map(|(_, target)| *target)
+    }
+}
+
 /// A compiled function, constraint or consequence.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Code {
@@ -432,6 +529,7 @@ pub(crate) struct Code {
     /// Source offset of each operation.
     pub(crate) positions: Vec<u32>,
     pub(crate) handlers: Vec<Handler>,
+    pub(crate) switches: Vec<Switch>,
     /// Registers that it uses.
     pub(crate) registers: u16,
     /// Registers that a call fills, from the first on.

@@ -243,21 +243,22 @@ impl<'e> Emitter<'e> {
         self.emit(Op::Constant { to: register, index: null }, span);
         self.emit(Op::Return { from: register }, span);
         let labels = std::mem::take(&mut self.labels);
-        let resolve = |target: &mut u32| *target = labels[*target as usize].unwrap_or(0);
+        let resolve = |label: u32| labels[label as usize].unwrap_or(0);
         for op in &mut self.ops {
-            if let Some(target) = super::flow::target(op) {
-                resolve(target);
+            if let Some(label) = super::flow::target(*op) {
+                super::flow::set_target(op, resolve(label));
             }
         }
         let mut handlers = std::mem::take(&mut self.handlers);
         for handler in &mut handlers {
-            resolve(&mut handler.target);
+            handler.target = resolve(handler.target);
         }
         let mut code = Code {
             name: name.into(),
             ops: self.ops,
             positions: self.positions,
             handlers,
+            switches: Vec::new(),
             registers: self.high as u16,
             parameters: 0,
         };

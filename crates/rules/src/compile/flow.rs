@@ -3,7 +3,7 @@
 
 use crate::heap::Value;
 use crate::library::Method;
-use crate::program::{Code, Handler, Intrinsic, Op, Primitive, Register};
+use crate::program::{Code, Intrinsic, Near, Op, Primitive, Register};
 
 /// A set of registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,7 @@ pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
         | Op::JumpNotInstance { on, .. }
         | Op::JumpEqualConstant { on, .. }
         | Op::JumpNotEqualConstant { on, .. }
+        | Op::Switch { on, .. }
         | Op::Cast { on, .. }
         | Op::NotNull { on } => [Some(on), None, None],
         Op::JumpInt { left, right, .. }
@@ -83,10 +84,20 @@ pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
         | Op::Double { left, right, .. }
         | Op::Same { left, right, .. }
         | Op::Relate { left, right, .. } => [Some(left), Some(right), None],
-        Op::IntStep { left, .. } => [Some(left), None, None],
-        Op::MapGet { map, .. } | Op::MapGetSafe { map, .. } | Op::MapText { map, .. } | Op::MapNumber { map, .. } => {
-            [Some(map), None, None]
-        }
+        Op::IntStep { left, .. }
+        | Op::JumpIntConstant { left, .. }
+        | Op::JumpLongConstant { left, .. }
+        | Op::JumpDoubleConstant { left, .. } => [Some(left), None, None],
+        Op::JumpSize { left, list, .. } => [Some(left), Some(list), None],
+        Op::MapGet { map, .. }
+        | Op::MapGetSafe { map, .. }
+        | Op::MapText { map, .. }
+        | Op::MapNumber { map, .. }
+        | Op::MapTextElse { map, .. }
+        | Op::MapNumberElse { map, .. }
+        | Op::JumpNotKeyText { map, .. } => [Some(map), None, None],
+        Op::MapPutKey { map, from, .. } => [Some(map), Some(from), None],
+        Op::ListAddConstant { list, .. } => [Some(list), None, None],
         Op::MapPut { map, key, from, .. } => [Some(map), Some(key), Some(from)],
         Op::Intrinsic { first, second, .. } => [Some(first), Some(second), None],
         Op::GetField { of, .. } | Op::ArrayLength { of, .. } => [Some(of), None, None],
@@ -99,6 +110,7 @@ pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
         | Op::Global { .. }
         | Op::Jump { .. }
         | Op::JumpMore { .. }
+        | Op::Next { .. }
         | Op::Step { .. }
         | Op::Native { .. }
         | Op::Call { .. }
@@ -133,9 +145,13 @@ pub(super) fn result(op: &mut Op) -> Option<&mut Register> {
         | Op::MapGetSafe { to, .. }
         | Op::MapText { to, .. }
         | Op::MapNumber { to, .. }
+        | Op::MapTextElse { to, .. }
+        | Op::MapNumberElse { to, .. }
         | Op::NumberOrNull { to, .. }
         | Op::TextOrNull { to, .. }
         | Op::MapPut { to, .. }
+        | Op::MapPutKey { to, .. }
+        | Op::ListAddConstant { to, .. }
         | Op::Intrinsic { to, .. }
         | Op::Native { to, .. }
         | Op::Call { to, .. }
@@ -149,7 +165,8 @@ pub(super) fn result(op: &mut Op) -> Option<&mut Register> {
         | Op::ArrayLength { to, .. }
         | Op::Relate { to, .. }
         | Op::Iterate { to, .. }
-        | Op::Step { to, .. } => Some(to),
+        | Op::Step { to, .. }
+        | Op::Next { to, .. } => Some(to),
         _ => None,
     }
 }
@@ -175,7 +192,7 @@ pub(super) fn effects(op: Op, methods: &[&'static Method]) -> (Registers, Regist
         | Op::NewArray { first, count, .. }
         | Op::NewArraySized { first, count, .. } => reads.add_range(first, count),
         Op::Update { fact, .. } | Op::Delete { fact } => reads.add(fact),
-        Op::Step { state, over, .. } => {
+        Op::Step { state, over, .. } | Op::Next { state, over, .. } => {
             reads.add(state);
             reads.add(over);
             writes.add(state);
@@ -190,8 +207,38 @@ pub(super) fn effects(op: Op, methods: &[&'static Method]) -> (Registers, Regist
 }
 
 /// Where an operation jumps to.
-pub(super) fn target(op: &mut Op) -> Option<&mut u32> {
+pub(super) fn target(op: Op) -> Option<u32> {
+    let mut op = op;
+    match target_field(&mut op)? {
+        Field::Far(target) => Some(*target),
+        Field::Near(target) => Some((*target).into()),
+    }
+}
+
+/// Lets an operation jump to another place. Units with near targets never grow.
+pub(super) fn set_target(op: &mut Op, to: u32) {
+    match target_field(op) {
+        Some(Field::Far(target)) => *target = to,
+        Some(Field::Near(target)) => *target = to as Near,
+        None => {}
+    }
+}
+
+enum Field<'o> {
+    Far(&'o mut u32),
+    Near(&'o mut Near),
+}
+
+fn target_field(op: &mut Op) -> Option<Field<'_>> {
     match op {
+        Op::JumpIntConstant { target, .. }
+        | Op::JumpLongConstant { target, .. }
+        | Op::JumpDoubleConstant { target, .. }
+        | Op::JumpSize { target, .. }
+        | Op::MapTextElse { target, .. }
+        | Op::MapNumberElse { target, .. }
+        | Op::JumpNotKeyText { target, .. }
+        | Op::Next { target, .. } => Some(Field::Near(target)),
         Op::Jump { target }
         | Op::JumpIf { target, .. }
         | Op::JumpUnless { target, .. }
@@ -206,7 +253,7 @@ pub(super) fn target(op: &mut Op) -> Option<&mut u32> {
         | Op::JumpNotEqual { target, .. }
         | Op::JumpEqualConstant { target, .. }
         | Op::JumpNotEqualConstant { target, .. }
-        | Op::JumpMore { target, .. } => Some(target),
+        | Op::JumpMore { target, .. } => Some(Field::Far(target)),
         _ => None,
     }
 }
@@ -215,7 +262,9 @@ pub(super) fn target(op: &mut Op) -> Option<&mut u32> {
 pub(super) fn is_reading(op: Op) -> bool {
     use Intrinsic as I;
     match op {
-        Op::MapGet { .. } | Op::MapGetSafe { .. } | Op::MapNumber { .. } | Op::GetField { .. } => true,
+        Op::Global { .. } | Op::MapGet { .. } | Op::MapGetSafe { .. } | Op::MapNumber { .. } | Op::GetField { .. } => {
+            true
+        }
         Op::Intrinsic { which, .. } => matches!(which, I::Size | I::ListGet | I::Length | I::MapContains),
         _ => false,
     }
@@ -226,11 +275,14 @@ pub(super) fn may_change(op: Op) -> bool {
     match op {
         Op::Intrinsic { which, .. } => which == Intrinsic::ListAdd,
         Op::MapPut { .. }
+        | Op::MapPutKey { .. }
+        | Op::ListAddConstant { .. }
         | Op::Native { .. }
         | Op::Call { .. }
         | Op::SetField { .. }
         | Op::ArraySet { .. }
-        | Op::Step { .. } => true,
+        | Op::Step { .. }
+        | Op::Next { .. } => true,
         _ => false,
     }
 }
@@ -241,15 +293,13 @@ pub(super) fn falls_through(op: Op) -> bool {
 }
 
 /// How many jumps and handlers lead to each operation.
-pub(super) fn incoming(ops: &[Op], handlers: &[Handler]) -> Vec<u32> {
-    let mut counts = vec![0; ops.len() + 2];
-    for op in ops {
-        let mut op = *op;
-        if let Some(target) = target(&mut op) {
-            counts[*target as usize] += 1;
-        }
+pub(super) fn incoming(code: &Code) -> Vec<u32> {
+    let mut counts = vec![0; code.ops.len() + 2];
+    let cases = code.switches.iter().flat_map(|switch| &switch.cases).map(|(_, target)| *target);
+    for target in code.ops.iter().filter_map(|op| target(*op)).chain(cases) {
+        counts[target as usize] += 1;
     }
-    for handler in handlers {
+    for handler in &code.handlers {
         for edge in [handler.start, handler.end, handler.target] {
             counts[edge as usize] += 1;
         }
@@ -265,21 +315,17 @@ pub(super) fn live_after(code: &Code, methods: &[&'static Method]) -> Vec<Regist
     let mut after = vec![Registers::default(); count];
     // Without loops and handlers, one sweep from the end sees everything.
     let straight = code.handlers.is_empty()
-        && code
-            .ops
-            .iter()
-            .enumerate()
-            .all(|(at, op)| target(&mut op.clone()).is_none_or(|target| *target as usize > at));
+        && code.ops.iter().enumerate().all(|(at, op)| target(*op).is_none_or(|target| target as usize > at));
     loop {
         let mut changed = false;
         for at in (0..count).rev() {
-            let mut op = code.ops[at];
+            let op = code.ops[at];
             let mut live = Registers::default();
             if falls_through(op) {
                 live.add_set(&before[at + 1]);
             }
-            if let Some(target) = target(&mut op) {
-                live.add_set(&before[*target as usize]);
+            if let Some(target) = target(op) {
+                live.add_set(&before[target as usize]);
             }
             // What a handler reads must be there whether or not the operation comes to write.
             let mut handled = Registers::default();
@@ -520,8 +566,8 @@ pub(super) fn knowledge(code: &Code, constants: &[Value], methods: &[&'static Me
             let tested = operands(&mut op).into_iter().flatten().next().map(|register| here[usize::from(*register)]);
             follow(op, &mut here, &effects[at]);
             let special = known_at_jump(op, tested);
-            if let Some(target) = target(&mut op) {
-                let target = *target as usize;
+            if let Some(target) = target(op) {
+                let target = target as usize;
                 let next = special.map(|(on, kind)| std::mem::replace(&mut here[usize::from(on)], kind));
                 if knowledge.reach(target, &here, constants) {
                     waiting.push(target);

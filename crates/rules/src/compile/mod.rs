@@ -11,6 +11,7 @@ mod differential;
 mod emitter;
 mod expression;
 mod flow;
+mod fuse;
 mod names;
 mod operators;
 mod optimize;

@@ -4,7 +4,8 @@
 //! copies, tests whose outcome is known, and shapes of several operations for which there is a single one.
 
 use super::Environment;
-use super::flow::{self, Kind, Registers, falls_through, incoming, operands, result, target};
+use super::flow::{self, Kind, Registers, falls_through, incoming, operands, result, set_target, target};
+use super::fuse::{fuse, with_constant};
 use crate::heap::Value;
 use crate::library::Method;
 use crate::machine::convert;
@@ -40,6 +41,7 @@ pub(super) fn optimize(code: &mut Code, env: &mut Environment) {
             break;
         }
     }
+    fuse(code, env, &methods);
 }
 
 fn remove_empty_jumps(code: &mut Code) {
@@ -50,8 +52,8 @@ fn remove_empty_jumps(code: &mut Code) {
 }
 
 /// Replaces stretches of operations: `replace` says by what, and how many operations it takes.
-fn rewrite(code: &mut Code, replace: impl Fn(&[Op], u32, &[u32]) -> Option<(Option<Op>, usize)>) {
-    let incoming = incoming(&code.ops, &code.handlers);
+pub(super) fn rewrite(code: &mut Code, replace: impl Fn(&[Op], u32, &[u32]) -> Option<(Option<Op>, usize)>) {
+    let incoming = incoming(code);
     let mut ops = Vec::with_capacity(code.ops.len());
     let mut positions = Vec::with_capacity(code.ops.len());
     let mut moved = vec![0u32; code.ops.len() + 1];
@@ -67,9 +69,12 @@ fn rewrite(code: &mut Code, replace: impl Fn(&[Op], u32, &[u32]) -> Option<(Opti
     }
     moved[code.ops.len()] = ops.len() as u32;
     for op in &mut ops {
-        if let Some(target) = target(op) {
-            *target = moved[*target as usize];
+        if let Some(target) = target(*op) {
+            set_target(op, moved[target as usize]);
         }
+    }
+    for (_, target) in code.switches.iter_mut().flat_map(|switch| &mut switch.cases) {
+        *target = moved[*target as usize];
     }
     for handler in &mut code.handlers {
         for edge in [&mut handler.start, &mut handler.end, &mut handler.target] {
@@ -81,21 +86,22 @@ fn rewrite(code: &mut Code, replace: impl Fn(&[Op], u32, &[u32]) -> Option<(Opti
 }
 
 /// Keeps the operations for which `keep` is true.
-fn retain(code: &mut Code, keep: &[bool]) {
+pub(super) fn retain(code: &mut Code, keep: &[bool]) {
     rewrite(code, |_, at, _| (!keep[at as usize]).then_some((None, 1)));
 }
 
 fn thread_jumps(ops: &mut [Op]) {
     for at in 0..ops.len() {
         let mut op = ops[at];
-        if let Some(target) = target(&mut op) {
+        if let Some(mut target) = target(op) {
             // Bounded, because an empty endless loop jumps to itself.
             for _ in 0..8 {
-                match ops.get(*target as usize) {
-                    Some(Op::Jump { target: further }) if further > target => *target = *further,
+                match ops.get(target as usize) {
+                    Some(Op::Jump { target: further }) if *further > target => target = *further,
                     _ => break,
                 }
             }
+            set_target(&mut op, target);
             ops[at] = op;
         }
         if let Op::Jump { target } = ops[at] {
@@ -111,11 +117,10 @@ fn turn_jumps(code: &mut Code) {
     rewrite(code, |rest, at, incoming| {
         let [test, Op::Jump { target: far }, ..] = rest else { return None };
         let mut turned = opposite(*test)?;
-        let near = target(&mut turned)?;
-        if *near != at + 2 || incoming[at as usize + 1] > 0 {
+        if target(turned)? != at + 2 || incoming[at as usize + 1] > 0 {
             return None;
         }
-        *near = *far;
+        set_target(&mut turned, *far);
         Some((Some(turned), 2))
     });
 }
@@ -134,6 +139,12 @@ fn opposite(op: Op) -> Option<Op> {
         Op::JumpNotEqualConstant { on, constant, target } => Op::JumpEqualConstant { on, constant, target },
         Op::JumpInt { test, left, right, target } => Op::JumpInt { test: inverse(test), left, right, target },
         Op::JumpLong { test, left, right, target } => Op::JumpLong { test: inverse(test), left, right, target },
+        Op::JumpIntConstant { test, left, constant, target } => {
+            Op::JumpIntConstant { test: inverse(test), left, constant, target }
+        }
+        Op::JumpLongConstant { test, left, constant, target } => {
+            Op::JumpLongConstant { test: inverse(test), left, constant, target }
+        }
         // The negation of a comparison of doubles also holds when either is not a number.
         _ => return None,
     })
@@ -225,7 +236,15 @@ fn apply_knowledge(code: &mut Code, env: &mut Environment, methods: &[&'static M
                     };
                 }
             }
-            _ => {}
+            _ => {
+                let constant = |register: Register| match of(register) {
+                    Kind::Constant(index) => Some((index, constants[usize::from(index)])),
+                    _ => None,
+                };
+                if let Some(with_constant) = with_constant(op, constant) {
+                    code.ops[at] = with_constant;
+                }
+            }
         }
     }
     retain(code, &keep);
@@ -263,7 +282,7 @@ fn known_turn(ops: &[Op], target: u32, known: &[Kind], constants: &[Value]) -> O
 /// Within stretches without entry: lets operations read the register that a value was copied from, and copies
 /// what was read before instead of reading it again.
 fn forward_copies(code: &mut Code, methods: &[&'static Method]) {
-    let entries = incoming(&code.ops, &code.handlers);
+    let entries = incoming(code);
     let mut copies: Vec<(Register, Register)> = Vec::new();
     // Each with the register that holds the result, and those that it depends on.
     let mut readings: Vec<(Op, Register, Registers)> = Vec::new();
@@ -286,7 +305,8 @@ fn forward_copies(code: &mut Code, methods: &[&'static Method]) {
         let (reads, writes) = flow::effects(*op, methods);
         copies.retain(|(to, from)| !writes.contains(*to) && !writes.contains(*from));
         if flow::may_change(*op) {
-            readings.clear();
+            // No code assigns to globals.
+            readings.retain(|(known, ..)| matches!(known, Op::Global { .. }));
         }
         readings.retain(|(_, held, reads)| !writes.contains(*held) && !writes.meets(reads));
         match (*op, reading) {

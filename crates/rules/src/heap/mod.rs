@@ -47,6 +47,11 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
+    pub(crate) fn bytes(&self, text: Text) -> &[u8] {
+        let start = text.offset() as usize;
+        &self.text[start..start + text.bytes_len()]
+    }
+
     /// The text's canonical place.
     pub(crate) fn intern(&mut self, text: &[u8]) -> Text {
         if let Some(found) = self.symbols.get(text) {
@@ -401,6 +406,15 @@ impl Heap {
         }
         self.map_append(map, key, value);
         None
+    }
+
+    /// Puts under a key of the program, in a map that refuses none.
+    pub(crate) fn map_put_key(&mut self, map: u32, key: Text, value: Value) -> Option<Value> {
+        if self.is_scanned(map) {
+            self.map_put_named(map, key, value)
+        } else {
+            self.map_put(map, Value::String(key), value)
+        }
     }
 
     /// Whether keys that the program names are found in a map by their place, and new ones stand last.

@@ -314,16 +314,21 @@ impl<'p> Machine<'p> {
                 }
             }};
         }
-        macro_rules! jump {
-            ($target:expr) => {{
-                let target = $target as usize;
-                if target <= pc {
+        // A jump back is another turn of a loop.
+        macro_rules! count_turn {
+            ($target:expr) => {
+                if $target as usize <= pc {
                     self.steps = self.steps.wrapping_sub(1);
                     if self.steps & 0xfff == 0 {
                         attempt!(self.check_limits());
                     }
                 }
-                pc = target;
+            };
+        }
+        macro_rules! jump {
+            ($target:expr) => {{
+                count_turn!($target);
+                pc = $target as usize;
                 continue;
             }};
         }
@@ -390,6 +395,48 @@ impl<'p> Machine<'p> {
                 }
             };
         }
+        // The second side is a constant.
+        macro_rules! compare_constant {
+            ($kind:ident, $test:expr, $left:expr, $constant:expr, $target:expr) => {
+                if let (Value::$kind(a), Value::$kind(b)) = (get!($left), program.constants[usize::from($constant)]) {
+                    if $test.holds(a, b) {
+                        jump!($target);
+                    }
+                } else {
+                    fail!(self.null_pointer("cannot unbox null"))
+                }
+            };
+        }
+        macro_rules! has_next {
+            ($state:expr, $over:expr) => {
+                match (get!($state), get!($over)) {
+                    // The iterator ends when its place is the list's size, even if the list has changed.
+                    (Value::Long(held), Value::List(list)) => list_iterator(held).0 != self.heap.list(list).items.len(),
+                    (iterator, _) => {
+                        matches!(attempt!(crate::library::has_next(self, &[iterator])), Value::Boolean(true))
+                    }
+                }
+            };
+        }
+        macro_rules! next {
+            ($to:expr, $state:expr, $over:expr) => {
+                match (get!($state), get!($over)) {
+                    (Value::Long(held), Value::List(list)) => {
+                        let (place, changes) = list_iterator(held);
+                        let data = self.heap.list(list);
+                        if data.changes != changes {
+                            fail!(self.exception(class::CONCURRENT_MODIFICATION, None));
+                        }
+                        let Some(item) = data.items.get(place) else {
+                            fail!(self.exception(class::NO_SUCH_ELEMENT, None));
+                        };
+                        set!($to, *item);
+                        set!($state, Value::Long(held + (1 << 32)));
+                    }
+                    (iterator, _) => set!($to, attempt!(crate::library::next(self, &[iterator]))),
+                }
+            };
+        }
         loop {
             match ops[pc] {
                 Op::Move { to, from } => frame.copy(from, to),
@@ -422,6 +469,37 @@ impl<'p> Machine<'p> {
                 Op::JumpInt { test, left, right, target } => compare!(Integer, test, left, right, target),
                 Op::JumpLong { test, left, right, target } => compare!(Long, test, left, right, target),
                 Op::JumpDouble { test, left, right, target } => compare!(Double, test, left, right, target),
+                Op::JumpIntConstant { test, left, constant, target } => {
+                    compare_constant!(Integer, test, left, constant, target)
+                }
+                Op::JumpLongConstant { test, left, constant, target } => {
+                    compare_constant!(Long, test, left, constant, target)
+                }
+                Op::JumpDoubleConstant { test, left, constant, target } => {
+                    compare_constant!(Double, test, left, constant, target)
+                }
+                Op::JumpSize { test, left, list, target } => {
+                    let size = match frame.list(list) {
+                        Some(list) => self.heap.list(list).items.len() as i32,
+                        None => {
+                            let collection = get!(list);
+                            match attempt!(self.intrinsic(Intrinsic::Size, collection, collection)) {
+                                Value::Integer(size) => size,
+                                _ => 0,
+                            }
+                        }
+                    };
+                    if frame.integer(left).is_some_and(|left| test.holds(left, size)) {
+                        jump!(target);
+                    }
+                }
+                Op::Switch { on, table } => {
+                    if let Some(text) = frame.string(on) {
+                        if let Some(target) = code.switches[usize::from(table)].find(&self.heap, text) {
+                            jump!(target);
+                        }
+                    }
+                }
                 Op::JumpEqual { left, right, target } => {
                     if equal!(left, right) {
                         jump!(target);
@@ -501,6 +579,38 @@ impl<'p> Machine<'p> {
                 Op::MapNumber { to, map, key } => {
                     let value = map_key_or_null!(map, key);
                     set_number!(to, value);
+                }
+                Op::MapTextElse { to, map, key, target } => match *map_key_or_null!(map, key) {
+                    Value::String(text) => set!(to, Value::String(text)),
+                    Value::Null => {
+                        set!(to, Value::Null);
+                        jump!(target);
+                    }
+                    other => set!(to, self.heap.build(|writer| writer.push_value(other))),
+                },
+                Op::MapNumberElse { to, map, key, target } => {
+                    let value = map_key_or_null!(map, key);
+                    set_number!(to, value);
+                    if frame.is_null(to) {
+                        jump!(target);
+                    }
+                }
+                Op::JumpNotKeyText { map, key, constant, target } => {
+                    let text = match *map_key_or_null!(map, key) {
+                        Value::String(text) => Some(text),
+                        Value::Null => None,
+                        other => match self.heap.build(|writer| writer.push_value(other)) {
+                            Value::String(text) => Some(text),
+                            _ => None,
+                        },
+                    };
+                    let wanted = match program.constants[usize::from(constant)] {
+                        Value::String(wanted) => wanted,
+                        _ => jump!(target),
+                    };
+                    if !text.is_some_and(|text| self.heap.equal_texts(text, wanted)) {
+                        jump!(target);
+                    }
                 }
                 Op::TextOrNull { to, from } => match get!(from) {
                     Value::String(_) | Value::Null => {
@@ -595,6 +705,29 @@ impl<'p> Machine<'p> {
                         set!(to, attempt!(self.map_put(map, key, value)));
                     }
                 },
+                Op::MapPutKey { map, from, to, key } => match (frame.map(map), program.constants[usize::from(key)]) {
+                    (Some(map), Value::String(key)) if self.heap.takes_any_key(map) => {
+                        let value = get!(from);
+                        set!(to, self.heap.map_put_key(map, key, value).unwrap_or(Value::Null));
+                    }
+                    (_, key) => {
+                        let (map, value) = (get!(map), get!(from));
+                        set!(to, attempt!(self.map_put(map, key, value)));
+                    }
+                },
+                Op::ListAddConstant { to, list, constant } => {
+                    let item = program.constants[usize::from(constant)];
+                    match frame.list(list).filter(|list| !self.heap.is_fixed(*list)) {
+                        Some(list) => {
+                            self.heap.list_add(list, item);
+                            set!(to, Value::Boolean(true));
+                        }
+                        None => {
+                            let list = get!(list);
+                            set!(to, attempt!(self.intrinsic(Intrinsic::ListAdd, list, item)));
+                        }
+                    }
+                }
                 Op::Call { to, first, function } => {
                     let callee = &program.codes[usize::from(function)];
                     set!(to, attempt!(self.call_function(callee, depth, first)));
@@ -605,33 +738,18 @@ impl<'p> Machine<'p> {
                     Value::List(list) => set!(to, Value::Long(self.heap.list(list).changes.into())),
                     over => set!(to, attempt!(crate::library::iterate(self, &[over]))),
                 },
-                Op::Step { to, state, over } => match (get!(state), get!(over)) {
-                    (Value::Long(held), Value::List(list)) => {
-                        let (place, changes) = list_iterator(held);
-                        let data = self.heap.list(list);
-                        if data.changes != changes {
-                            fail!(self.exception(class::CONCURRENT_MODIFICATION, None));
-                        }
-                        let Some(item) = data.items.get(place) else {
-                            fail!(self.exception(class::NO_SUCH_ELEMENT, None));
-                        };
-                        set!(to, *item);
-                        set!(state, Value::Long(held + (1 << 32)));
-                    }
-                    (iterator, _) => set!(to, attempt!(crate::library::next(self, &[iterator]))),
-                },
+                Op::Step { to, state, over } => next!(to, state, over),
                 Op::JumpMore { state, over, target } => {
-                    let more = match (get!(state), get!(over)) {
-                        // The iterator ends when its place is the list's size, even if the list has changed.
-                        (Value::Long(held), Value::List(list)) => {
-                            list_iterator(held).0 != self.heap.list(list).items.len()
-                        }
-                        (iterator, _) => {
-                            matches!(attempt!(crate::library::has_next(self, &[iterator])), Value::Boolean(true))
-                        }
-                    };
-                    if more {
+                    if has_next!(state, over) {
                         jump!(target);
+                    }
+                }
+                Op::Next { to, state, over, target } => {
+                    if has_next!(state, over) {
+                        count_turn!(target);
+                        next!(to, state, over);
+                        pc = usize::from(target);
+                        continue;
                     }
                 }
                 Op::Throw { from } => {

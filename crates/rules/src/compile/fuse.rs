@@ -1,0 +1,162 @@
+//! Operations that do the work of several, where code holds what they do.
+
+use super::Environment;
+use super::flow::{self, falls_through, incoming};
+use super::optimize::{retain, rewrite};
+use crate::heap::{Text, Value};
+use crate::library::Method;
+use crate::program::{Arithmetic, Code, Intrinsic, Near, Op, Register, Switch, Test};
+
+/// So many tests of one string against constants, one behind the other, become a switch.
+const SWITCHED: usize = 3;
+
+/// The operation with one of its operands in it, where that is known to be a constant; with the constant comes its
+/// index.
+pub(super) fn with_constant(op: Op, constant: impl Fn(Register) -> Option<(u16, Value)>) -> Option<Op> {
+    let compared = |test: Test, left: Register, right: Register| match (constant(left), constant(right)) {
+        (_, Some((index, value))) => Some((test, left, index, value)),
+        (Some((index, value)), None) => Some((mirrored(test), right, index, value)),
+        (None, None) => None,
+    };
+    Some(match op {
+        Op::JumpInt { test, left, right, target } => match compared(test, left, right)? {
+            (test, left, constant, Value::Integer(_)) => {
+                Op::JumpIntConstant { test, left, constant, target: near(target)? }
+            }
+            _ => return None,
+        },
+        Op::JumpLong { test, left, right, target } => match compared(test, left, right)? {
+            (test, left, constant, Value::Long(_)) => {
+                Op::JumpLongConstant { test, left, constant, target: near(target)? }
+            }
+            _ => return None,
+        },
+        Op::JumpDouble { test, left, right, target } => match compared(test, left, right)? {
+            (test, left, constant, Value::Double(_)) => {
+                Op::JumpDoubleConstant { test, left, constant, target: near(target)? }
+            }
+            _ => return None,
+        },
+        Op::Int { operator: Arithmetic::Add, to, left, right } => match constant(right)? {
+            (_, Value::Integer(by)) => Op::IntStep { to, left, by: i8::try_from(by).ok()? },
+            _ => return None,
+        },
+        Op::MapPut { map, key, from, to } => match constant(key)? {
+            (key, Value::String(_)) => Op::MapPutKey { map, from, to, key },
+            _ => return None,
+        },
+        Op::Intrinsic { which: Intrinsic::ListAdd, to, first, second } => {
+            Op::ListAddConstant { to, list: first, constant: constant(second)?.0 }
+        }
+        _ => return None,
+    })
+}
+
+fn near(target: u32) -> Option<Near> {
+    Near::try_from(target).ok()
+}
+
+/// The test that holds with its sides exchanged.
+fn mirrored(test: Test) -> Test {
+    match test {
+        Test::Equal | Test::NotEqual => test,
+        Test::Less => Test::Greater,
+        Test::LessEqual => Test::GreaterEqual,
+        Test::Greater => Test::Less,
+        Test::GreaterEqual => Test::LessEqual,
+    }
+}
+
+/// The last step of improvement: what is known of registers is not followed through all that comes of it.
+pub(super) fn fuse(code: &mut Code, env: &Environment, methods: &[&'static Method]) {
+    fuse_neighbours(code, methods);
+    fuse_iterators(code);
+    collect_switches(code, env);
+}
+
+fn fuse_neighbours(code: &mut Code, methods: &[&'static Method]) {
+    let live = flow::live_after(code, methods);
+    rewrite(code, |rest, at, incoming| {
+        let [first, second, ..] = rest else { return None };
+        let behind = at as usize + 1;
+        if incoming[behind] > 0 {
+            return None;
+        }
+        let unused = |register: Register| !live[behind].contains(register);
+        let fused = match (*first, *second) {
+            (Op::MapText { to, map, key }, Op::JumpNull { on, target }) if on == to => {
+                Op::MapTextElse { to, map, key, target: near(target)? }
+            }
+            (Op::MapNumber { to, map, key }, Op::JumpNull { on, target }) if on == to => {
+                Op::MapNumberElse { to, map, key, target: near(target)? }
+            }
+            (Op::MapText { to, map, key }, Op::JumpNotEqualConstant { on, constant, target })
+                if on == to && unused(to) =>
+            {
+                Op::JumpNotKeyText { map, key, constant, target: near(target)? }
+            }
+            // Of the two only the first can throw: an int is there.
+            (
+                Op::Intrinsic { which: Intrinsic::Size, to, first: list, .. },
+                Op::JumpInt { test, left, right, target },
+            ) if right == to && left != to && unused(to) => Op::JumpSize { test, left, list, target: near(target)? },
+            _ => return None,
+        };
+        Some((Some(fused), 2))
+    });
+}
+
+/// The test at the end of a loop takes the next element itself, where its jump alone leads to what takes it.
+fn fuse_iterators(code: &mut Code) {
+    let incoming = incoming(code);
+    let mut keep = vec![true; code.ops.len()];
+    for at in 0..code.ops.len() {
+        let Op::JumpMore { state, over, target } = code.ops[at] else { continue };
+        let place = target as usize;
+        let Op::Step { to, state: stepped, over: stepped_over } = code.ops[place] else { continue };
+        let alone = incoming[place] == 1 && place > 0 && !falls_through(code.ops[place - 1]);
+        // An exception finds the same handlers in both places.
+        let handled = |at: usize| code.handlers.iter().map(move |h| (h.start..h.end).contains(&(at as u32)));
+        if let (true, Some(target)) = (alone && (state, over) == (stepped, stepped_over), near(target + 1)) {
+            if handled(at).eq(handled(place)) {
+                code.ops[at] = Op::Next { to, state, over, target };
+                keep[place] = false;
+            }
+        }
+    }
+    retain(code, &keep);
+}
+
+/// Makes a switch of tests that stand one behind the other, as a `switch` on strings leaves them.
+fn collect_switches(code: &mut Code, env: &Environment) {
+    let incoming = incoming(code);
+    let mut keep = vec![true; code.ops.len()];
+    let mut at = 0;
+    while at < code.ops.len() {
+        let Op::JumpEqualConstant { on: subject, .. } = code.ops[at] else {
+            at += 1;
+            continue;
+        };
+        let tests = code.ops[at..].iter().zip(&incoming[at..]).enumerate();
+        let cases: Vec<(Text, u32)> = tests
+            .map_while(|(index, (op, incoming))| match *op {
+                Op::JumpEqualConstant { on, constant, target } if on == subject && (index == 0 || *incoming == 0) => {
+                    match env.constants[usize::from(constant)] {
+                        Value::String(text) => Some((text, target)),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            })
+            .collect();
+        let end = at + cases.len().max(1);
+        if let (true, Ok(table)) = (cases.len() >= SWITCHED, u16::try_from(code.switches.len())) {
+            code.ops[at] = Op::Switch { on: subject, table };
+            keep[at + 1..end].fill(false);
+            let bits = cases.iter().fold(0, |bits, (text, _)| bits | Switch::bit(env.text.bytes(*text)));
+            code.switches.push(Switch { bits, cases });
+        }
+        at = end;
+    }
+    retain(code, &keep);
+}
