@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::queue::{self, Queue, compare};
 use super::tuple::{TupleId, Tuples};
 
 /// The matches of one consequence that wait to fire.
@@ -11,6 +12,8 @@ pub(super) struct Item {
     /// Order of the rule in its file.
     pub(super) load_order: u32,
     pub(super) group: u16,
+    /// Its place in the order of its group, where that never changes.
+    pub(super) rank: u32,
     /// Matches in firing order, for rules of fixed salience. May hold tuples that are no longer queued.
     pub(super) list: VecDeque<TupleId>,
     /// A heap of matches, for dynamic salience.
@@ -20,7 +23,7 @@ pub(super) struct Item {
     pub(super) dirty: bool,
     /// How many matches are queued.
     pub(super) waiting: usize,
-    /// Whether it is in its group's heap.
+    /// Whether it is in its group's queue.
     pub(super) queued: bool,
     pub(super) eager: bool,
 }
@@ -30,9 +33,7 @@ impl Item {
         tuples[tuple].queued = true;
         self.waiting += 1;
         if self.dynamic {
-            self.heap.push(tuple);
-            let last = self.heap.len() - 1;
-            sift_up(&mut self.heap, last, &|a, b| tuples[a].salience.cmp(&tuples[b].salience));
+            queue::push(&mut self.heap, tuple, &|a, b| tuples[a].salience.cmp(&tuples[b].salience));
         } else {
             self.list.push_back(tuple);
         }
@@ -72,7 +73,7 @@ impl Item {
     }
 
     fn take_from_heap(&mut self, tuples: &Tuples, at: usize) {
-        remove_at(&mut self.heap, at, &|a, b| tuples[a].salience.cmp(&tuples[b].salience));
+        queue::remove_at(&mut self.heap, at, &|a, b| tuples[a].salience.cmp(&tuples[b].salience));
     }
 
     /// The salience that the item has by its best match.
@@ -93,15 +94,15 @@ impl Item {
 }
 
 /// A group's items and its place on the focus stack.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Group {
-    heap: Vec<u32>,
+    queue: Queue,
     pub(super) active: bool,
     pub(super) activated_at: u32,
 }
 
 /// All of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Agenda {
     pub(super) items: Vec<Item>,
     pub(super) groups: Vec<Group>,
@@ -112,10 +113,24 @@ pub(super) struct Agenda {
 }
 
 impl Agenda {
+    /// The agenda of these items; `fires` tells those that have matches of their own.
+    pub(super) fn new(items: Vec<Item>, groups: usize, fires: impl Fn(u32) -> bool) -> Self {
+        let mut items = items;
+        let mut members = vec![Vec::new(); groups];
+        for (index, item) in (0..).zip(&items) {
+            if fires(index) {
+                members[usize::from(item.group)].push(index);
+            }
+        }
+        let group = |members| Group { queue: Queue::new(members, &mut items), active: false, activated_at: 0 };
+        let groups = members.into_iter().map(group).collect();
+        Self { items, groups, focus: Vec::new(), eager: VecDeque::new() }
+    }
+
     pub(super) fn reset(&mut self) {
         self.items.iter_mut().for_each(Item::reset);
         for group in &mut self.groups {
-            group.heap.clear();
+            group.queue.clear();
             group.active = false;
             group.activated_at = 0;
         }
@@ -145,27 +160,21 @@ impl Agenda {
             return;
         }
         data.queued = true;
-        let items = &self.items;
-        let heap = &mut self.groups[usize::from(items[item as usize].group)].heap;
-        heap.push(item);
-        let last = heap.len() - 1;
-        sift_up(heap, last, &|a, b| compare(items, a, b));
+        let group = usize::from(data.group);
+        self.groups[group].queue.push(item, &self.items);
     }
 
     pub(super) fn dequeue(&mut self, item: u32) {
         if !std::mem::take(&mut self.items[item as usize].queued) {
             return;
         }
-        let items = &self.items;
-        let heap = &mut self.groups[usize::from(items[item as usize].group)].heap;
-        if let Some(at) = heap.iter().position(|held| *held == item) {
-            remove_at(heap, at, &|a, b| compare(items, a, b));
-        }
+        let group = usize::from(self.items[item as usize].group);
+        self.groups[group].queue.remove(item, &self.items);
     }
 
     /// The first item of a group.
     pub(super) fn first(&self, group: u16) -> Option<u32> {
-        self.groups[usize::from(group)].heap.first().copied()
+        self.groups[usize::from(group)].queue.first()
     }
 
     /// The group that has the focus.
@@ -208,59 +217,5 @@ impl Agenda {
         };
         self.items[next as usize].group != self.items[item as usize].group
             || compare(&self.items, item, next) == std::cmp::Ordering::Less
-    }
-}
-
-/// Greater goes first: salience, then the rule's place in the file.
-fn compare(items: &[Item], a: u32, b: u32) -> std::cmp::Ordering {
-    let (x, y) = (&items[a as usize], &items[b as usize]);
-    x.salience.cmp(&y.salience).then_with(|| y.load_order.cmp(&x.load_order))
-}
-
-// A binary heap with the greatest element first. Its mechanics decide between equal elements,
-// and so belong to the firing order.
-
-fn sift_up(heap: &mut [u32], mut at: usize, compare: &impl Fn(u32, u32) -> std::cmp::Ordering) {
-    let item = heap[at];
-    while at > 0 {
-        let parent = (at - 1) / 2;
-        if compare(item, heap[parent]).is_le() {
-            break;
-        }
-        heap[at] = heap[parent];
-        at = parent;
-    }
-    heap[at] = item;
-}
-
-fn sift_down(heap: &mut [u32], mut at: usize, compare: &impl Fn(u32, u32) -> std::cmp::Ordering) {
-    let item = heap[at];
-    loop {
-        let mut child = at * 2 + 1;
-        if child >= heap.len() {
-            break;
-        }
-        if child + 1 < heap.len() && compare(heap[child + 1], heap[child]).is_gt() {
-            child += 1;
-        }
-        if compare(heap[child], item).is_le() {
-            break;
-        }
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = item;
-}
-
-fn remove_at(heap: &mut Vec<u32>, at: usize, compare: &impl Fn(u32, u32) -> std::cmp::Ordering) {
-    let Some(last) = heap.pop() else { return };
-    if at == heap.len() {
-        return;
-    }
-    heap[at] = last;
-    if at > 0 && compare(last, heap[(at - 1) / 2]).is_gt() {
-        sift_up(heap, at, compare);
-    } else {
-        sift_down(heap, at, compare);
     }
 }

@@ -132,10 +132,12 @@ impl<'r> Session<'r> {
     }
 
     /// Carries out what waits, in order. What this causes in turn waits for the next call.
+    #[inline]
     pub(super) fn flush(&mut self) -> Outcome<()> {
-        if self.queue.is_empty() {
-            return Ok(());
-        }
+        if self.queue.is_empty() { Ok(()) } else { self.carry_out() }
+    }
+
+    fn carry_out(&mut self) -> Outcome<()> {
         let entries = std::mem::take(&mut self.queue);
         for entry in &entries {
             match *entry {
@@ -217,7 +219,7 @@ impl<'r> Session<'r> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn passes(&mut self, alpha: u32, entering: &Entering) -> Outcome<bool> {
         let Entering { value, is_initial, .. } = *entering;
         Ok(match self.network.alphas[alpha as usize].test {

@@ -299,9 +299,13 @@ impl Session<'_> {
     }
 
     /// Whether no-loop or lock-on-active keeps a match from firing.
-    fn is_blocked(&self, terminal: u32, cause: Cause) -> bool {
+    fn is_blocked(&self, terminal: u32, tuple: TupleId) -> bool {
         let data = &self.network.terminals[terminal as usize];
         let rule = &self.network.rules[data.rule as usize];
+        if !rule.no_loop && !rule.lock_on_active {
+            return false;
+        }
+        let cause = self.latest_cause(tuple);
         if rule.no_loop && cause.origin == data.rule + 1 {
             return true;
         }
@@ -310,18 +314,18 @@ impl Session<'_> {
     }
 
     pub(super) fn insert_match(&mut self, terminal: u32, tuple: TupleId) -> Outcome<()> {
-        let cause = self.latest_cause(tuple);
         let network = self.network;
         let data = &network.terminals[terminal as usize];
         // Matches carry their item and, for named consequences of branches, their terminal.
         if data.executor != terminal {
             self.tuples[tuple].terminal = terminal;
         }
-        if self.is_blocked(terminal, cause) {
+        if self.is_blocked(terminal, tuple) {
             return Ok(());
         }
         self.queue_match(terminal, tuple)?;
         if let Some(group) = network.rules[data.rule as usize].activation_group {
+            let cause = self.latest_cause(tuple);
             let (cleared, members) = &mut self.activation[usize::from(group)];
             if *cleared == 0 || *cleared < cause.recency {
                 members.push((data.executor, tuple));
@@ -338,9 +342,9 @@ impl Session<'_> {
             self.tuples[tuple].salience = salience.as_double().map_or(0, |value| value as i32);
         }
         let item = data.executor;
-        let before = self.agenda.items[item as usize].best(&self.tuples);
-        self.agenda.items[item as usize].push(&mut self.tuples, tuple);
-        let entry = &self.agenda.items[item as usize];
+        let entry = &mut self.agenda.items[item as usize];
+        let before = entry.best(&self.tuples);
+        entry.push(&mut self.tuples, tuple);
         if entry.dynamic {
             let after = entry.best(&self.tuples);
             if before != after || entry.salience != after {
@@ -353,8 +357,7 @@ impl Session<'_> {
     }
 
     pub(super) fn update_match(&mut self, terminal: u32, tuple: TupleId) -> Outcome<()> {
-        let cause = self.latest_cause(tuple);
-        if self.tuples[tuple].queued || self.is_blocked(terminal, cause) {
+        if self.tuples[tuple].queued || self.is_blocked(terminal, tuple) {
             return Ok(());
         }
         self.queue_match(terminal, tuple)

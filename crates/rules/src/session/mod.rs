@@ -12,12 +12,13 @@ mod existential;
 mod facts;
 mod fire;
 mod query;
+mod queue;
 mod tuple;
 
 use std::collections::VecDeque;
 
 use self::accumulate::State;
-use self::agenda::{Agenda, Group, Item};
+use self::agenda::{Agenda, Item};
 use self::facts::{Belief, Entry, Fact};
 use self::tuple::{Cause, NONE, Sets, TupleId, Tuples};
 use crate::heap::Value;
@@ -155,7 +156,6 @@ impl<'r> Session<'r> {
                 }
             })
             .collect();
-        let groups = network.groups.iter().map(|_| Group::default()).collect();
         Self {
             base,
             network,
@@ -167,7 +167,7 @@ impl<'r> Session<'r> {
             staged: network.segments.iter().map(|_| Sets::default()).collect(),
             spare: Vec::new(),
             states: Vec::new(),
-            agenda: Agenda { items, groups, ..Agenda::default() },
+            agenda: Agenda::new(items, network.groups.len(), |item| network.terminals[item as usize].executor == item),
             queue: VecDeque::new(),
             beliefs: Vec::new(),
             identities: rustc_hash::FxHashMap::default(),
