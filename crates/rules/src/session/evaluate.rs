@@ -13,10 +13,47 @@ impl Session<'_> {
         let Some(path) = network.terminals[terminal as usize].path else {
             return Ok(());
         };
-        let first = network.paths[path as usize].segments[0];
-        let alone = network.segments[first as usize].nodes.len() == 1;
+        let segments = &network.paths[path as usize].segments;
+        let alone = network.segments[segments[0] as usize].nodes.len() == 1;
         // A left input that feeds several segments stages its facts there itself.
-        if alone { self.run_path(path, 1, 0) } else { self.run_path(path, 0, 1) }
+        let (segment, node) = if alone { (1, 0) } else { (0, 1) };
+        if let [last] = segments[segment..] {
+            if let Some((end, evals)) = network.segments[last as usize].nodes[node..].split_last() {
+                let is_eval = |node: &NodeId| matches!(network.nodes[*node as usize].kind, NodeKind::Eval { .. });
+                if self.staged[last as usize].is_new() && evals.iter().all(is_eval) {
+                    return self.run_evals(last, evals, *end);
+                }
+            }
+        }
+        self.run_path(path, segment, node)
+    }
+
+    /// Evaluates conditions on new matches, up to the terminal.
+    fn run_evals(&mut self, segment: u32, evals: &[NodeId], end: NodeId) -> Outcome<()> {
+        let network = self.network;
+        let mut sets = Sets { insert: std::mem::take(&mut self.staged[segment as usize].insert), ..Sets::default() };
+        for node in evals {
+            let NodeKind::Eval { test } = &network.nodes[*node as usize].kind else { continue };
+            // Last in, first out, like every node.
+            sets.insert.reverse();
+            let mut kept = 0;
+            for index in 0..sets.insert.len() {
+                let left = sets.insert[index];
+                self.tuples[left].staged = Staged::No;
+                if self.holds(Some(test), left, None)? {
+                    sets.insert[kept] = self.child(NO_SLOT, left, NONE);
+                    kept += 1;
+                }
+            }
+            sets.insert.truncate(kept);
+        }
+        if let NodeKind::Terminal { terminal } = network.nodes[end as usize].kind {
+            self.terminate(terminal, &sets)?;
+        }
+        // The set keeps its memory.
+        sets.insert.clear();
+        self.staged[segment as usize].insert = sets.insert;
+        Ok(())
     }
 
     /// Runs a path from a node of one of its segments to its end.

@@ -166,6 +166,11 @@ impl Sets {
         self.insert.is_empty() && self.update.is_empty() && self.delete.is_empty()
     }
 
+    /// Whether nothing but insertions waits.
+    pub(super) fn is_new(&self) -> bool {
+        self.update.is_empty() && self.delete.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.insert.clear();
         self.update.clear();
