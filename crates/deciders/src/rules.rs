@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::rules::{FireError, GlobalKind, LoadError, RuleBase, Session, Value};
+use ::rules::{FireError, GlobalKind, LoadError, Name, RuleBase, Session, Value};
 use decision::{Case, DecideError, Decider, Decision, Identity, Reason, Worker};
 
 /// A rule file that cannot be used.
@@ -73,6 +73,7 @@ impl Rules {
         let mut session = Session::new(&self.base);
         session.set_firing_limit(self.firing_limit);
         Runner {
+            names: Names::new(&mut session),
             session,
             base: &self.base,
             out: global("out", GlobalKind::Map),
@@ -91,9 +92,35 @@ impl Decider for Rules {
     }
 }
 
+/// What cases and decisions call their parts.
+struct Names {
+    facts: Name,
+    transactions: Name,
+    kind: Name,
+    transaction: Name,
+    outcome: Name,
+    level: Name,
+    flags: Name,
+}
+
+impl Names {
+    fn new(session: &mut Session<'_>) -> Self {
+        Self {
+            facts: session.name("facts"),
+            transactions: session.name("recent_tx"),
+            kind: session.name("__type"),
+            transaction: session.name("Transaction"),
+            outcome: session.name("aml_decision"),
+            level: session.name("escalation_level"),
+            flags: session.name("flags"),
+        }
+    }
+}
+
 /// Runs cases through the rules on one thread.
 pub struct Runner<'r> {
     session: Session<'r>,
+    names: Names,
     base: &'r RuleBase,
     out: Option<usize>,
     fired: Option<usize>,
@@ -129,7 +156,7 @@ impl<'r> Runner<'r> {
     /// Where and why the text is not JSON.
     pub fn read_case(&mut self, line: &[u8]) -> Result<Value, DecideError> {
         let line = self.read(line)?;
-        Ok(self.session.memory().get(line, "facts").unwrap_or(line))
+        Ok(self.session.memory().get(line, &mut self.names.facts).unwrap_or(line))
     }
 
     /// Inserts a case's facts and fires.
@@ -140,10 +167,10 @@ impl<'r> Runner<'r> {
         if !self.session.memory().is_map(facts) {
             return Err(DecideError::Unfit("the facts are not a JSON object".to_owned()));
         }
-        if let Some(transactions) = self.session.memory().get(facts, "recent_tx") {
+        if let Some(transactions) = self.session.memory().get(facts, &mut self.names.transactions) {
             let mut memory = self.session.memory();
             let count = memory.list_len(transactions).unwrap_or(0);
-            let (key, value) = (memory.string("__type"), memory.string("Transaction"));
+            let (key, value) = (memory.name(&self.names.kind), memory.name(&self.names.transaction));
             for index in 0..count {
                 let mut memory = self.session.memory();
                 let Some(item) = memory.list_item(transactions, index).filter(|item| memory.is_map(*item)) else {
@@ -164,9 +191,9 @@ impl<'r> Runner<'r> {
         let mut memory = self.session.memory();
         let result = holder.map_or(Value::Null, |index| memory.global(index));
         for (prefix, key, missing) in [
-            (&br#"{"decision":{"aml_decision":"#[..], "aml_decision", &br#""CLEAR""#[..]),
-            (br#","escalation_level":"#, "escalation_level", b"0"),
-            (br#","reasons":"#, "flags", b"[]"),
+            (&br#"{"decision":{"aml_decision":"#[..], &mut self.names.outcome, &br#""CLEAR""#[..]),
+            (br#","escalation_level":"#, &mut self.names.level, b"0"),
+            (br#","reasons":"#, &mut self.names.flags, b"[]"),
         ] {
             out.extend_from_slice(prefix);
             match memory.get(result, key) {
@@ -187,9 +214,9 @@ impl<'r> Runner<'r> {
         let holder = self.out;
         let mut memory = self.session.memory();
         let result = holder.map_or(Value::Null, |index| memory.global(index));
-        let outcome = memory.get(result, "aml_decision");
-        let level = memory.get(result, "escalation_level");
-        let flags = memory.get(result, "flags").unwrap_or(Value::Null);
+        let outcome = memory.get(result, &mut self.names.outcome);
+        let level = memory.get(result, &mut self.names.level);
+        let flags = memory.get(result, &mut self.names.flags).unwrap_or(Value::Null);
         let reasons = (0..memory.list_len(flags).unwrap_or(0))
             .filter_map(|index| memory.list_item(flags, index))
             .map(|flag| Reason { code: memory.display(flag), ..Reason::default() })

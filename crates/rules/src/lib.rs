@@ -48,7 +48,7 @@ mod types;
 
 pub use heap::Value;
 pub use json::JsonError;
-pub use memory::Memory;
+pub use memory::{Memory, Name};
 pub use rulebase::{GlobalInfo, GlobalKind, RuleBase};
 pub use session::{DEFAULT_FIRINGS, FireError, Session, TraceEntry};
 pub use source::{LoadError, Located};

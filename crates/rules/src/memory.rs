@@ -1,9 +1,25 @@
 //! A session's objects, for those who make facts and read globals.
 
-use crate::heap::{ListKind, Order, Value};
+use crate::heap::{Heap, Key, ListKind, Order, Value};
 use crate::json::{self, JsonError};
 use crate::machine::Machine;
 use crate::rulebase::GlobalKind;
+
+/// A key that a host reads from maps of case after case; see [`Session::name`](crate::Session::name).
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// The key by its place, if it is canonical.
+    key: Option<Key>,
+    text: String,
+}
+
+impl Name {
+    pub(crate) fn new(heap: &mut Heap, text: &str) -> Self {
+        let place = heap.key_text(text.as_bytes());
+        let key = heap.is_constant(place).then(|| Key::new(Value::String(place)));
+        Self { key, text: text.to_owned() }
+    }
+}
 
 /// Access to a session's objects. Values are valid until the session is reset.
 pub struct Memory<'m, 'r> {
@@ -78,10 +94,24 @@ impl<'m, 'r> Memory<'m, 'r> {
     }
 
     /// The value of a key, if the value is a map and has it.
-    pub fn get(&mut self, map: Value, key: &str) -> Option<Value> {
+    pub fn get(&mut self, map: Value, key: &mut Name) -> Option<Value> {
         let Value::Map(map) = map else { return None };
-        let key = self.string(key);
+        if let Some(key) = &mut key.key {
+            let found = *self.machine.heap.find_key(map, key);
+            if !found.is_null() {
+                return Some(found);
+            }
+        }
+        let key = self.name(key);
         self.machine.heap.map_get(map, key)
+    }
+
+    /// A name as a string.
+    pub fn name(&mut self, name: &Name) -> Value {
+        match name.key {
+            Some(key) => key.text(),
+            None => self.string(&name.text),
+        }
     }
 
     /// The number of elements of a list, if the value is one.

@@ -116,6 +116,19 @@ pub(crate) enum Intrinsic {
 /// The target of an operation that has little room for it: optimized code units are small enough.
 pub(crate) type Near = u16;
 
+/// Methods of the library that are done in place where their arguments are the usual ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brief {
+    /// `new ArrayList()`.
+    NewList,
+    /// `text.substring(start, end)`.
+    Substring,
+    /// `Integer.parseInt(text)`.
+    ParseInt,
+    /// `Long.parseLong(text)`.
+    ParseLong,
+}
+
 /// One operation. Eight bytes; registers are frame-relative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -387,6 +400,13 @@ pub(crate) enum Op {
         target: Near,
     },
     Native {
+        to: Register,
+        first: Register,
+        method: u16,
+    },
+    /// [`Op::Native`] of a method that is often done in place.
+    Brief {
+        which: Brief,
         to: Register,
         first: Register,
         method: u16,

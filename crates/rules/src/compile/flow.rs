@@ -113,6 +113,7 @@ pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
         | Op::Next { .. }
         | Op::Step { .. }
         | Op::Native { .. }
+        | Op::Brief { .. }
         | Op::Call { .. }
         | Op::Lambda { .. }
         | Op::ReturnConstant { .. }
@@ -154,6 +155,7 @@ pub(super) fn result(op: &mut Op) -> Option<&mut Register> {
         | Op::ListAddConstant { to, .. }
         | Op::Intrinsic { to, .. }
         | Op::Native { to, .. }
+        | Op::Brief { to, .. }
         | Op::Call { to, .. }
         | Op::Lambda { to, .. }
         | Op::Concat { to, .. }
@@ -180,7 +182,9 @@ pub(super) fn effects(op: Op, methods: &[&'static Method]) -> (Registers, Regist
         writes.add(*to);
     }
     match op {
-        Op::Native { first, method, .. } => reads.add_range(first, methods[usize::from(method)].arguments),
+        Op::Native { first, method, .. } | Op::Brief { first, method, .. } => {
+            reads.add_range(first, methods[usize::from(method)].arguments)
+        }
         // More than the call does: its arguments are read, what lies above them is given up.
         Op::Call { first, .. } => {
             reads.add_all_from(first);
@@ -278,6 +282,7 @@ pub(super) fn may_change(op: Op) -> bool {
         | Op::MapPutKey { .. }
         | Op::ListAddConstant { .. }
         | Op::Native { .. }
+        | Op::Brief { .. }
         | Op::Call { .. }
         | Op::SetField { .. }
         | Op::ArraySet { .. }

@@ -71,6 +71,13 @@ fn mirrored(test: Test) -> Test {
 pub(super) fn fuse(code: &mut Code, env: &Environment, methods: &[&'static Method]) {
     fuse_neighbours(code, methods);
     fuse_iterators(code);
+    for op in &mut code.ops {
+        if let Op::Native { to, first, method } = *op {
+            if let Some(which) = methods[usize::from(method)].brief {
+                *op = Op::Brief { which, to, first, method };
+            }
+        }
+    }
     collect_switches(code, env);
 }
 

@@ -26,6 +26,10 @@ impl Key {
         };
         Self { text, place: 0 }
     }
+
+    pub(crate) fn text(self) -> Value {
+        Value::String(self.text)
+    }
 }
 
 /// Where a key stands: first in the object under another key, or after another key.

@@ -190,6 +190,14 @@ impl Heap {
         place
     }
 
+    /// A part of an ASCII text as a part of the same bytes, where the ends are within and the text is this case's:
+    /// what begins within canonical text counts as canonical, which a part of it is not.
+    #[inline]
+    pub(crate) fn part(&self, text: Text, start: i32, end: i32) -> Option<Text> {
+        let within = 0 <= start && start <= end && end as usize <= text.bytes_len();
+        (within && text.is_ascii() && !self.is_constant(text)).then(|| text.slice_ascii(start as usize, end as usize))
+    }
+
     /// Copies a text that strings will be parts of; returns where it begins.
     pub(crate) fn hold(&mut self, bytes: &[u8]) -> usize {
         let start = self.text.len();
@@ -409,11 +417,13 @@ impl Heap {
     }
 
     /// Puts under a key of the program, in a map that refuses none.
-    pub(crate) fn map_put_key(&mut self, map: u32, key: Text, value: Value) -> Option<Value> {
-        if self.is_scanned(map) {
-            self.map_put_named(map, key, value)
-        } else {
-            self.map_put(map, Value::String(key), value)
+    #[inline]
+    pub(crate) fn map_put_key(&mut self, map: u32, key: &mut Key, value: Value) -> Option<Value> {
+        match self.maps.items[map as usize].entries.get_mut(key.place as usize) {
+            Some(Entry { key: Value::String(text), value: held }) if *text == key.text => {
+                Some(std::mem::replace(held, value))
+            }
+            _ => self.map_put(map, Value::String(key.text), value),
         }
     }
 

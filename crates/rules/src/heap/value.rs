@@ -200,21 +200,20 @@ impl Value {
         }
     }
 
-    /// What tells this object from others, for those that Java does not box anew each time: `Integer` and
+    /// Whether equal content means the same object, as for all that Java does not box anew each time: `Integer` and
     /// `Long` are one object per value from -128 to 127 only (JLS 5.1.7).
-    pub(crate) fn identity(self) -> Option<(u8, u64)> {
+    pub(crate) fn has_identity(self) -> bool {
         let small = -128..128;
-        let boxed_anew = match self {
-            Value::Null | Value::Float(_) | Value::Double(_) => true,
-            Value::Character(value) => value >= 128,
-            Value::Short(value) => !small.contains(&i64::from(value)),
-            Value::Integer(value) => !small.contains(&i64::from(value)),
-            Value::Long(value) => !small.contains(&value),
+        match self {
+            Value::Null | Value::Float(_) | Value::Double(_) => false,
+            Value::Character(value) => value < 128,
+            Value::Short(value) => small.contains(&i64::from(value)),
+            Value::Integer(value) => small.contains(&i64::from(value)),
+            Value::Long(value) => small.contains(&value),
             // Empty strings share a place without being one.
-            Value::String(text) => text.length() == 0,
-            _ => false,
-        };
-        (!boxed_anew).then(|| self.encode())
+            Value::String(text) => text.length() != 0,
+            _ => true,
+        }
     }
 
     /// The same object: equal small values count as one.

@@ -4,6 +4,7 @@ use super::Table;
 use super::object::int;
 use crate::heap::{Comparator, ListKind, Order, Other, Value, buckets_for, buckets_for_set};
 use crate::machine::{Machine, Outcome, Throw};
+use crate::program::Brief;
 use crate::types::class;
 
 pub(super) fn register(table: &mut Table) {
@@ -161,6 +162,9 @@ fn register_list(table: &mut Table) {
             }
         };
         table.add(class, "static List new()", none);
+        if !linked {
+            table.often(Brief::NewList);
+        }
         table.add(class, "static List new(Collection)", copy);
         if !linked {
             table.add(class, "static List new(int)", |m, a| {

@@ -17,13 +17,14 @@ mod time;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use number::{number_to_double, number_to_long};
+pub(crate) use number::{few_digits, number_to_double, number_to_long};
 pub(crate) use object::{has_next, iterate, next};
 pub(crate) use string::equals_ignore_case;
 
 use crate::compile::{Environment, dynamic, is_dynamic};
 use crate::heap::Value;
 use crate::machine::{Machine, Outcome};
+use crate::program::Brief;
 use crate::types::{Classes, Type, class};
 
 /// A method's implementation: the receiver, if it has one, is the first argument.
@@ -56,6 +57,7 @@ pub(crate) struct Method {
     /// Registers taken: the parameters and the receiver.
     pub(crate) arguments: u8,
     pub(crate) run: Native,
+    pub(crate) brief: Option<Brief>,
 }
 
 /// All methods, by class and name.
@@ -86,8 +88,15 @@ impl Table {
         let arguments = (parameters.len() + usize::from(!is_static)) as u8;
         let returns = self.shape(returns);
         let at = self.methods.len() as u16;
-        self.methods.push(Method { name, is_static, variadic, parameters, returns, arguments, run });
+        self.methods.push(Method { name, is_static, variadic, parameters, returns, arguments, run, brief: None });
         self.index.entry((of, name)).or_default().push(at);
+    }
+
+    /// Says that the method that was added last is often done in place.
+    fn often(&mut self, brief: Brief) {
+        if let Some(method) = self.methods.last_mut() {
+            method.brief = Some(brief);
+        }
     }
 
     fn shape(&self, text: &'static str) -> Shape {

@@ -4,7 +4,7 @@ use super::Table;
 use super::object::int;
 use crate::heap::{Heap, Other, Value};
 use crate::machine::{Machine, Outcome, convert};
-use crate::program::Primitive;
+use crate::program::{Brief, Primitive};
 use crate::types::class;
 
 /// `Number.doubleValue()` of any number.
@@ -87,6 +87,7 @@ fn number_value(machine: &mut Machine<'_>, value: Value, target: Primitive) -> O
 
 fn register_integers(table: &mut Table) {
     table.add(class::INTEGER, "static int parseInt(String)", |m, a| parse_whole(m, a[0], 10, true));
+    table.often(Brief::ParseInt);
     table.add(class::INTEGER, "static int parseInt(String, int)", |m, a| parse_whole(m, a[0], int(a[1]) as u32, true));
     table.add(class::INTEGER, "static Integer valueOf(int)", |_, a| Ok(a[0]));
     table.add(class::INTEGER, "static Integer valueOf(String)", |m, a| parse_whole(m, a[0], 10, true));
@@ -110,6 +111,7 @@ fn register_integers(table: &mut Table) {
         Ok(m.heap.new_string(text.as_bytes()))
     });
     table.add(class::LONG, "static long parseLong(String)", |m, a| parse_whole(m, a[0], 10, false));
+    table.often(Brief::ParseLong);
     table.add(class::LONG, "static Long valueOf(long)", |_, a| Ok(a[0]));
     table.add(class::LONG, "static Long valueOf(String)", |m, a| parse_whole(m, a[0], 10, false));
     table.add(class::LONG, "static Long new(long)", |_, a| Ok(a[0]));
@@ -146,15 +148,7 @@ fn parse_whole(machine: &mut Machine<'_>, text: Value, radix: u32, is_int: bool)
         let message = format!("radix {radix} is not between 2 and 36");
         return Err(machine.exception(class::NUMBER_FORMAT, Some(&message)));
     }
-    let parsed = match bytes {
-        // The usual case: a few ASCII digits.
-        [first, rest @ ..] if rest.len() < 9 && radix == 10 && first.is_ascii_digit() => {
-            rest.iter().try_fold(i64::from(first - b'0'), |sum, byte| {
-                byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
-            })
-        }
-        _ => None,
-    };
+    let parsed = if radix == 10 { few_digits(bytes).map(i64::from) } else { None };
     let parsed = parsed.or_else(|| parse_digits(&crate::text::to_utf8(bytes), radix));
     match parsed {
         Some(value) if !is_int => Ok(Value::Long(value)),
@@ -166,6 +160,14 @@ fn parse_whole(machine: &mut Machine<'_>, text: Value, radix: u32, is_int: bool)
             Err(machine.exception(class::NUMBER_FORMAT, Some(&message)))
         }
     }
+}
+
+/// The number that a few ASCII digits are, as most numbers in text.
+#[inline]
+pub(crate) fn few_digits(text: &[u8]) -> Option<i32> {
+    let fits = (1..10).contains(&text.len());
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| i32::from(byte - b'0'));
+    if fits { text.iter().try_fold(0, |sum, byte| Some(sum * 10 + digit(byte)?)) } else { None }
 }
 
 fn parse_digits(text: &str, radix: u32) -> Option<i64> {

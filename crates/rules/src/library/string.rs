@@ -2,8 +2,9 @@
 
 use super::Table;
 use super::object::{int, to_string};
-use crate::heap::{Heap, ListKind, Other, Text, Value};
+use crate::heap::{Heap, ListKind, Other, Value};
 use crate::machine::{Machine, Outcome};
+use crate::program::Brief;
 use crate::types::class;
 
 pub(super) fn register(table: &mut Table) {
@@ -13,6 +14,7 @@ pub(super) fn register(table: &mut Table) {
     table.add(c, "int length()", |m, a| Ok(Value::Integer(units(&m.heap, a[0]).len() as i32)));
     table.add(c, "String substring(int)", |m, a| substring(m, a[0], int(a[1]), None));
     table.add(c, "String substring(int, int)", |m, a| substring(m, a[0], int(a[1]), Some(int(a[2]))));
+    table.often(Brief::Substring);
     table.add(c, "CharSequence subSequence(int, int)", |m, a| substring(m, a[0], int(a[1]), Some(int(a[2]))));
     table.add(c, "boolean isEmpty()", |m, a| Ok(Value::Boolean(bytes(&m.heap, a[0]).is_empty())));
     table.add(c, "boolean isBlank()", |m, a| Ok(Value::Boolean(utf8(&m.heap, a[0]).trim().is_empty())));
@@ -164,9 +166,8 @@ fn substring(machine: &mut Machine<'_>, text: Value, start: i32, end: Option<i32
     if start == 0 && stop == length {
         return Ok(text);
     }
-    // What begins within canonical text counts as canonical, which a part of it is not.
-    if place.is_ascii() && !machine.heap.is_constant(place) {
-        return Ok(Value::String(Text::slice_ascii(place, start as usize, stop as usize)));
+    if let Some(part) = machine.heap.part(place, start, stop) {
+        return Ok(Value::String(part));
     }
     let part = units(&machine.heap, text)[start as usize..stop as usize].to_vec();
     Ok(machine.heap.new_string(&crate::text::from_units(part)))

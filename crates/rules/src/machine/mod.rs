@@ -7,7 +7,7 @@ mod stack;
 pub(crate) use numbers::{convert, maximum, minimum};
 
 use crate::heap::{Heap, Key, ListKind, Other, Throwable, Value};
-use crate::program::{Code, Intrinsic, Op, Program, Register};
+use crate::program::{Brief, Code, Intrinsic, Op, Program, Register};
 use crate::types::class;
 use stack::Stack;
 
@@ -283,6 +283,7 @@ impl<'p> Machine<'p> {
     fn execute(&mut self, code: &'p Code, depth: usize, at: &mut usize) -> Outcome<Value> {
         let ops = code.ops.as_slice();
         let program = self.program;
+        let (constants, encoded) = (program.constants.as_slice(), program.encoded.as_slice());
         let mut pc = *at;
         let mut frame = self.stack.frame(depth);
         macro_rules! get {
@@ -377,7 +378,7 @@ impl<'p> Machine<'p> {
         }
         macro_rules! equal_constant {
             ($on:expr, $constant:expr) => {
-                match program.constants[usize::from($constant)] {
+                match constants[usize::from($constant)] {
                     Value::String(right) => frame.string($on).is_some_and(|left| self.heap.equal_texts(left, right)),
                     Value::Boolean(right) => frame.boolean($on) == Some(right),
                     _ => false,
@@ -398,7 +399,7 @@ impl<'p> Machine<'p> {
         // The second side is a constant.
         macro_rules! compare_constant {
             ($kind:ident, $test:expr, $left:expr, $constant:expr, $target:expr) => {
-                if let (Value::$kind(a), Value::$kind(b)) = (get!($left), program.constants[usize::from($constant)]) {
+                if let (Value::$kind(a), Value::$kind(b)) = (get!($left), constants[usize::from($constant)]) {
                     if $test.holds(a, b) {
                         jump!($target);
                     }
@@ -441,7 +442,7 @@ impl<'p> Machine<'p> {
             match ops[pc] {
                 Op::Move { to, from } => frame.copy(from, to),
                 Op::Constant { to, index } => {
-                    let (tag, bits) = program.encoded[usize::from(index)];
+                    let (tag, bits) = encoded[usize::from(index)];
                     frame.put(to, tag, bits);
                 }
                 Op::Global { to, index } => set!(to, self.globals[usize::from(index)]),
@@ -604,7 +605,7 @@ impl<'p> Machine<'p> {
                             _ => None,
                         },
                     };
-                    let wanted = match program.constants[usize::from(constant)] {
+                    let wanted = match constants[usize::from(constant)] {
                         Value::String(wanted) => wanted,
                         _ => jump!(target),
                     };
@@ -705,18 +706,18 @@ impl<'p> Machine<'p> {
                         set!(to, attempt!(self.map_put(map, key, value)));
                     }
                 },
-                Op::MapPutKey { map, from, to, key } => match (frame.map(map), program.constants[usize::from(key)]) {
-                    (Some(map), Value::String(key)) if self.heap.takes_any_key(map) => {
-                        let value = get!(from);
+                Op::MapPutKey { map, from, to, key } => match frame.map(map) {
+                    Some(map) if self.heap.takes_any_key(map) => {
+                        let (key, value) = (&mut self.keys[usize::from(key)], get!(from));
                         set!(to, self.heap.map_put_key(map, key, value).unwrap_or(Value::Null));
                     }
-                    (_, key) => {
+                    _ => {
                         let (map, value) = (get!(map), get!(from));
-                        set!(to, attempt!(self.map_put(map, key, value)));
+                        set!(to, attempt!(self.map_put(map, constants[usize::from(key)], value)));
                     }
                 },
                 Op::ListAddConstant { to, list, constant } => {
-                    let item = program.constants[usize::from(constant)];
+                    let item = constants[usize::from(constant)];
                     match frame.list(list).filter(|list| !self.heap.is_fixed(*list)) {
                         Some(list) => {
                             self.heap.list_add(list, item);
@@ -733,7 +734,7 @@ impl<'p> Machine<'p> {
                     set!(to, attempt!(self.call_function(callee, depth, first)));
                 }
                 Op::Return { from } => return Ok(get!(from)),
-                Op::ReturnConstant { index } => return Ok(program.constants[usize::from(index)]),
+                Op::ReturnConstant { index } => return Ok(constants[usize::from(index)]),
                 Op::Iterate { to, over } => match get!(over) {
                     Value::List(list) => set!(to, Value::Long(self.heap.list(list).changes.into())),
                     over => set!(to, attempt!(crate::library::iterate(self, &[over]))),
@@ -779,6 +780,35 @@ impl<'p> Machine<'p> {
                 Op::NotNull { on } => {
                     if get!(on).is_null() {
                         fail!(self.null_pointer("cannot call a method of null"));
+                    }
+                }
+                Op::Brief { which, to, first, method } => {
+                    let second = first.wrapping_add(1);
+                    match which {
+                        Brief::NewList if !self.heap.is_full() => {
+                            let list = self.heap.new_list(ListKind::ArrayList);
+                            set!(to, Value::List(list));
+                        }
+                        Brief::Substring => {
+                            let text = frame.string(first);
+                            let ends = (frame.integer(second), frame.integer(first.wrapping_add(2)));
+                            let part = text
+                                .zip(ends.0.zip(ends.1))
+                                .and_then(|(text, (start, end))| self.heap.part(text, start, end));
+                            match part {
+                                Some(part) => set!(to, Value::String(part)),
+                                None => set!(to, attempt!(self.native(method, depth, first))),
+                            }
+                        }
+                        Brief::ParseInt | Brief::ParseLong => {
+                            let text = frame.string(first);
+                            match text.and_then(|text| crate::library::few_digits(self.heap.bytes(text))) {
+                                Some(number) if which == Brief::ParseInt => set!(to, Value::Integer(number)),
+                                Some(number) => set!(to, Value::Long(number.into())),
+                                None => set!(to, attempt!(self.native(method, depth, first))),
+                            }
+                        }
+                        Brief::NewList => set!(to, attempt!(self.native(method, depth, first))),
                     }
                 }
                 Op::Native { to, first, method } => set!(to, attempt!(self.native(method, depth, first))),

@@ -39,6 +39,35 @@ pub(super) struct Belief {
     pub(super) supports: Vec<TupleId>,
 }
 
+/// The fact of each object that has one.
+#[derive(Debug, Default)]
+pub(super) struct Identities {
+    /// Of maps, which most facts are, by their place in the heap.
+    maps: Vec<u32>,
+    others: rustc_hash::FxHashMap<(u8, u64), u32>,
+}
+
+impl Identities {
+    /// The fact that is known for an object, at first this one.
+    fn known(&mut self, object: Value, fact: u32) -> &mut u32 {
+        let Value::Map(map) = object else { return self.others.entry(object.encode()).or_insert(fact) };
+        let map = map as usize;
+        if map >= self.maps.len() {
+            self.maps.resize(map + 1, NONE);
+        }
+        let known = &mut self.maps[map];
+        if *known == NONE {
+            *known = fact;
+        }
+        known
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.maps.clear();
+        self.others.clear();
+    }
+}
+
 impl<'r> Session<'r> {
     /// Inserts a fact. It is matched at the next [`Session::fire`].
     pub fn insert(&mut self, value: Value) {
@@ -79,8 +108,8 @@ impl<'r> Session<'r> {
     /// An object that is a fact already is left as it is.
     pub(super) fn insert_fact(&mut self, value: Value) -> u32 {
         let fact = self.live_facts as u32;
-        if let Some(identity) = value.identity() {
-            let known = self.identities.entry(identity).or_insert(fact);
+        if value.has_identity() {
+            let known = self.identities.known(value, fact);
             if *known != fact && self.facts[*known as usize].alive {
                 return *known;
             }

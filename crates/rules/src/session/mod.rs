@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 
 use self::accumulate::State;
 use self::agenda::{Agenda, Item};
-use self::facts::{Belief, Entry, Fact};
+use self::facts::{Belief, Entry, Fact, Identities};
 use self::tuple::{Cause, NONE, Sets, TupleId, Tuples};
 use crate::heap::Value;
 use crate::machine::{Limit, Machine, Outcome, Throw};
@@ -106,8 +106,7 @@ pub struct Session<'r> {
     agenda: Agenda,
     queue: VecDeque<Entry>,
     beliefs: Vec<Belief>,
-    /// The fact of each object that has one.
-    identities: rustc_hash::FxHashMap<(u8, u64), u32>,
+    identities: Identities,
     /// For each activation group: when it last fired, and its members as item and match.
     activation: Vec<(u32, Vec<(u32, TupleId)>)>,
     fired: Vec<u32>,
@@ -170,7 +169,7 @@ impl<'r> Session<'r> {
             agenda: Agenda::new(items, network.groups.len(), |item| network.terminals[item as usize].executor == item),
             queue: VecDeque::new(),
             beliefs: Vec::new(),
-            identities: rustc_hash::FxHashMap::default(),
+            identities: Identities::default(),
             activation: network.activation_groups.iter().map(|_| (0, Vec::new())).collect(),
             fired: Vec::new(),
             recency: 0,
@@ -244,6 +243,12 @@ impl<'r> Session<'r> {
     /// Names of the rules that fired since the last reset, in order.
     pub fn fired_names(&self) -> impl Iterator<Item = &str> {
         self.fired.iter().map(|rule| self.network.rules[*rule as usize].name.as_str())
+    }
+
+    /// A key that the host will read from maps. Names are made before the first facts are: a key that is known
+    /// only later is looked up in a longer way.
+    pub fn name(&mut self, text: &str) -> crate::memory::Name {
+        crate::memory::Name::new(&mut self.machine.heap, text)
     }
 
     /// The session's objects: for making facts and reading globals.
