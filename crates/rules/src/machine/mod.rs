@@ -300,7 +300,8 @@ impl<'p> Machine<'p> {
         // Errors leave the position behind for the search of a handler.
         macro_rules! fail {
             ($thrown:expr) => {{
-                *at = pc;
+                // The operation's own place: the next one's is ready.
+                *at = pc - 1;
                 return Err($thrown);
             }};
         }
@@ -318,7 +319,7 @@ impl<'p> Machine<'p> {
         // A jump back is another turn of a loop.
         macro_rules! count_turn {
             ($target:expr) => {
-                if $target as usize <= pc {
+                if ($target as usize) < pc {
                     self.steps = self.steps.wrapping_sub(1);
                     if self.steps & 0xfff == 0 {
                         attempt!(self.check_limits());
@@ -350,7 +351,11 @@ impl<'p> Machine<'p> {
                     class::STRING => frame.string($on).is_some(),
                     _ => false,
                 };
-                certain || !frame.is_null($on) && program.is_instance(&self.heap, get!($on), $class)
+                certain || {
+                    let is_instance = self.is_instance_in(depth, $on, $class);
+                    frame = self.stack.frame(depth);
+                    is_instance
+                }
             }};
         }
         macro_rules! set_number {
@@ -387,7 +392,7 @@ impl<'p> Machine<'p> {
         }
         macro_rules! compare {
             ($kind:ident, $test:expr, $left:expr, $right:expr, $target:expr) => {
-                if let (Value::$kind(a), Value::$kind(b)) = (get!($left), get!($right)) {
+                if let (Some(a), Some(b)) = (frame.$kind($left), frame.$kind($right)) {
                     if $test.holds(a, b) {
                         jump!($target);
                     }
@@ -398,10 +403,12 @@ impl<'p> Machine<'p> {
         }
         // The second side is a constant.
         macro_rules! compare_constant {
-            ($kind:ident, $test:expr, $left:expr, $constant:expr, $target:expr) => {
-                if let (Value::$kind(a), Value::$kind(b)) = (get!($left), constants[usize::from($constant)]) {
-                    if $test.holds(a, b) {
-                        jump!($target);
+            ($kind:ident, $variant:ident, $test:expr, $left:expr, $constant:expr, $target:expr) => {
+                if let Some(a) = frame.$kind($left) {
+                    if let Value::$variant(b) = constants[usize::from($constant)] {
+                        if $test.holds(a, b) {
+                            jump!($target);
+                        }
                     }
                 } else {
                     fail!(self.null_pointer("cannot unbox null"))
@@ -410,19 +417,17 @@ impl<'p> Machine<'p> {
         }
         macro_rules! has_next {
             ($state:expr, $over:expr) => {
-                match (get!($state), get!($over)) {
+                match (frame.long($state), frame.list($over)) {
                     // The iterator ends when its place is the list's size, even if the list has changed.
-                    (Value::Long(held), Value::List(list)) => list_iterator(held).0 != self.heap.list(list).items.len(),
-                    (iterator, _) => {
-                        matches!(attempt!(crate::library::has_next(self, &[iterator])), Value::Boolean(true))
-                    }
+                    (Some(held), Some(list)) => list_iterator(held).0 != self.heap.list(list).items.len(),
+                    _ => attempt!(self.has_next(depth, $state)),
                 }
             };
         }
         macro_rules! next {
             ($to:expr, $state:expr, $over:expr) => {
-                match (get!($state), get!($over)) {
-                    (Value::Long(held), Value::List(list)) => {
+                match (frame.long($state), frame.list($over)) {
+                    (Some(held), Some(list)) => {
                         let (place, changes) = list_iterator(held);
                         let data = self.heap.list(list);
                         if data.changes != changes {
@@ -431,21 +436,23 @@ impl<'p> Machine<'p> {
                         let Some(item) = data.items.get(place) else {
                             fail!(self.exception(class::NO_SUCH_ELEMENT, None));
                         };
-                        set!($to, *item);
+                        frame.set_read($to, item);
                         set!($state, Value::Long(held + (1 << 32)));
                     }
-                    (iterator, _) => set!($to, attempt!(crate::library::next(self, &[iterator]))),
+                    _ => attempt!(self.next(depth, $to, $state)),
                 }
             };
         }
         loop {
-            match ops[pc] {
+            let op = ops[pc];
+            pc += 1;
+            match op {
                 Op::Move { to, from } => frame.copy(from, to),
                 Op::Constant { to, index } => {
                     let (tag, bits) = encoded[usize::from(index)];
                     frame.put(to, tag, bits);
                 }
-                Op::Global { to, index } => set!(to, self.globals[usize::from(index)]),
+                Op::Global { to, index } => frame.set_read(to, &self.globals[usize::from(index)]),
                 Op::Jump { target } => jump!(target),
                 Op::JumpIf { on, target } => {
                     if matches!(get!(on), Value::Boolean(true)) {
@@ -467,28 +474,22 @@ impl<'p> Machine<'p> {
                         jump!(target);
                     }
                 }
-                Op::JumpInt { test, left, right, target } => compare!(Integer, test, left, right, target),
-                Op::JumpLong { test, left, right, target } => compare!(Long, test, left, right, target),
-                Op::JumpDouble { test, left, right, target } => compare!(Double, test, left, right, target),
+                Op::JumpInt { test, left, right, target } => compare!(integer, test, left, right, target),
+                Op::JumpLong { test, left, right, target } => compare!(long, test, left, right, target),
+                Op::JumpDouble { test, left, right, target } => compare!(double, test, left, right, target),
                 Op::JumpIntConstant { test, left, constant, target } => {
-                    compare_constant!(Integer, test, left, constant, target)
+                    compare_constant!(integer, Integer, test, left, constant, target)
                 }
                 Op::JumpLongConstant { test, left, constant, target } => {
-                    compare_constant!(Long, test, left, constant, target)
+                    compare_constant!(long, Long, test, left, constant, target)
                 }
                 Op::JumpDoubleConstant { test, left, constant, target } => {
-                    compare_constant!(Double, test, left, constant, target)
+                    compare_constant!(double, Double, test, left, constant, target)
                 }
                 Op::JumpSize { test, left, list, target } => {
                     let size = match frame.list(list) {
                         Some(list) => self.heap.list(list).items.len() as i32,
-                        None => {
-                            let collection = get!(list);
-                            match attempt!(self.intrinsic(Intrinsic::Size, collection, collection)) {
-                                Value::Integer(size) => size,
-                                _ => 0,
-                            }
-                        }
+                        None => attempt!(self.size_in(depth, list)),
                     };
                     if frame.integer(left).is_some_and(|left| test.holds(left, size)) {
                         jump!(target);
@@ -569,9 +570,9 @@ impl<'p> Machine<'p> {
                     if frame.map(map).is_none() {
                         fail!(self.null_pointer("cannot read a key of null"));
                     }
-                    set!(to, *map_key_or_null!(map, key));
+                    frame.set_read(to, map_key_or_null!(map, key));
                 }
-                Op::MapGetSafe { to, map, key } => set!(to, *map_key_or_null!(map, key)),
+                Op::MapGetSafe { to, map, key } => frame.set_read(to, map_key_or_null!(map, key)),
                 Op::MapText { to, map, key } => match *map_key_or_null!(map, key) {
                     Value::String(text) => set!(to, Value::String(text)),
                     Value::Null => set!(to, Value::Null),
@@ -629,7 +630,6 @@ impl<'p> Machine<'p> {
                     macro_rules! done {
                         ($value:expr) => {{
                             set!(to, $value);
-                            pc += 1;
                             continue;
                         }};
                     }
@@ -642,7 +642,8 @@ impl<'p> Machine<'p> {
                         Intrinsic::ListGet => {
                             if let (Some(list), Some(at)) = (frame.list(first), frame.integer(second)) {
                                 if let Some(item) = self.heap.list(list).items.get(at as usize) {
-                                    done!(*item);
+                                    frame.set_read(to, item);
+                                    continue;
                                 }
                             }
                         }
@@ -693,8 +694,7 @@ impl<'p> Machine<'p> {
                         }
                         _ => {}
                     }
-                    let (first, second) = (get!(first), get!(second));
-                    set!(to, attempt!(self.intrinsic(which, first, second)));
+                    attempt!(self.intrinsic_in(depth, which, to, first, second));
                 }
                 Op::MapPut { map, key, from, to } => match frame.map(map) {
                     Some(map) if self.heap.takes_any_key(map) => {
@@ -719,15 +719,13 @@ impl<'p> Machine<'p> {
                 Op::ListAddConstant { to, list, constant } => {
                     let item = constants[usize::from(constant)];
                     match frame.list(list).filter(|list| !self.heap.is_fixed(*list)) {
-                        Some(list) => {
-                            self.heap.list_add(list, item);
-                            set!(to, Value::Boolean(true));
-                        }
+                        Some(list) => self.heap.list_add(list, item),
                         None => {
                             let list = get!(list);
-                            set!(to, attempt!(self.intrinsic(Intrinsic::ListAdd, list, item)));
+                            attempt!(self.intrinsic(Intrinsic::ListAdd, list, item));
                         }
                     }
+                    set!(to, Value::Boolean(true));
                 }
                 Op::Call { to, first, function } => {
                     let callee = &program.codes[usize::from(function)];
@@ -750,7 +748,6 @@ impl<'p> Machine<'p> {
                         count_turn!(target);
                         next!(to, state, over);
                         pc = usize::from(target);
-                        continue;
                     }
                 }
                 Op::Throw { from } => {
@@ -832,7 +829,6 @@ impl<'p> Machine<'p> {
                 | Op::Halt
                 | Op::Focus { .. }) => attempt!(self.slow(other, depth)),
             }
-            pc += 1;
         }
     }
 
@@ -942,6 +938,51 @@ impl<'p> Machine<'p> {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    // What follows reads its operands itself: read ahead, they would slow down the usual cases as well.
+
+    #[inline(never)]
+    fn is_instance_in(&mut self, depth: usize, on: Register, class: u16) -> bool {
+        let value = self.stack.frame(depth).get(on);
+        !value.is_null() && self.is_instance(value, class)
+    }
+
+    #[inline(never)]
+    fn size_in(&mut self, depth: usize, collection: Register) -> Outcome<i32> {
+        let collection = self.stack.frame(depth).get(collection);
+        let size = self.intrinsic(Intrinsic::Size, collection, collection)?;
+        Ok(size.as_long().unwrap_or(0) as i32)
+    }
+
+    #[inline(never)]
+    fn has_next(&mut self, depth: usize, iterator: Register) -> Outcome<bool> {
+        let iterator = self.stack.frame(depth).get(iterator);
+        Ok(matches!(crate::library::has_next(self, &[iterator])?, Value::Boolean(true)))
+    }
+
+    #[inline(never)]
+    fn next(&mut self, depth: usize, to: Register, iterator: Register) -> Outcome<()> {
+        let iterator = self.stack.frame(depth).get(iterator);
+        let item = crate::library::next(self, &[iterator])?;
+        self.stack.frame(depth).set(to, item);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn intrinsic_in(
+        &mut self,
+        depth: usize,
+        which: Intrinsic,
+        to: Register,
+        first: Register,
+        second: Register,
+    ) -> Outcome<()> {
+        let frame = self.stack.frame(depth);
+        let (first, second) = (frame.get(first), frame.get(second));
+        let result = self.intrinsic(which, first, second)?;
+        self.stack.frame(depth).set(to, result);
         Ok(())
     }
 

@@ -84,6 +84,11 @@ impl Frame {
     }
 
     #[inline(always)]
+    pub(super) fn long(&self, register: Register) -> Option<i64> {
+        if let Value::Long(value) = self.get(register) { Some(value) } else { None }
+    }
+
+    #[inline(always)]
     pub(super) fn double(&self, register: Register) -> Option<f64> {
         if let Value::Double(value) = self.get(register) { Some(value) } else { None }
     }
@@ -96,6 +101,22 @@ impl Frame {
     #[inline(always)]
     pub(super) fn set(&mut self, register: Register, value: Value) {
         self.put(register, value.tag(), value.bits());
+    }
+
+    /// Writes a value that was read from an object: mostly one of few kinds, which need no jump by the kind.
+    #[inline(always)]
+    pub(super) fn set_read(&mut self, register: Register, value: &Value) {
+        match *value {
+            Value::Map(map) => self.set(register, Value::Map(map)),
+            Value::List(list) => self.set(register, Value::List(list)),
+            Value::String(text) => self.set(register, Value::String(text)),
+            other => self.set_any(register, other),
+        }
+    }
+
+    #[inline(never)]
+    fn set_any(&mut self, register: Register, value: Value) {
+        self.set(register, value);
     }
 
     /// Writes a value that is encoded already.
