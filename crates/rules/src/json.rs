@@ -65,18 +65,30 @@ impl Reader<'_> {
         self.text.get(self.at).copied().unwrap_or(0)
     }
 
-    #[inline]
-    fn skip(&mut self) {
+    /// Skips white space and returns the byte behind it.
+    #[inline(always)]
+    fn skip(&mut self) -> u8 {
+        let byte = self.peek();
+        if byte > b' ' { byte } else { self.skip_all() }
+    }
+
+    #[inline(never)]
+    fn skip_all(&mut self) -> u8 {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
+        self.peek()
     }
 
     /// Reads a value; `under` is the key that it stands under, be it within arrays.
-    #[inline(always)]
     fn value(&mut self, depth: usize, under: Option<Text>) -> Read<Value> {
+        if self.peek() == b'"' { self.string().map(Value::String) } else { self.other_value(depth, under) }
+    }
+
+    /// Reads a value that is no string.
+    #[inline(always)]
+    fn other_value(&mut self, depth: usize, under: Option<Text>) -> Read<Value> {
         match self.peek() {
-            b'"' => self.string(false).map(Value::String),
             b'{' => self.object(depth, under),
             b'[' => self.array(depth, under),
             _ => self.scalar(),
@@ -110,8 +122,7 @@ impl Reader<'_> {
         }
         self.at += 1;
         let map = self.heap.new_map(Order::Linked);
-        self.skip();
-        if self.peek() == b'}' {
+        if self.skip() == b'}' {
             self.at += 1;
             return Some(Value::Map(map));
         }
@@ -122,16 +133,15 @@ impl Reader<'_> {
             }
             let key = self.key(place)?;
             place = Succession::after(key);
-            self.skip();
-            if self.peek() != b':' {
-                return self.fail("expected `:`");
+            // Strings, which most values are, go straight to their place.
+            if self.skip() == b'"' {
+                let text = self.string()?;
+                self.heap.map_put_text(map, key, Value::String(text));
+            } else {
+                let value = self.other_value(depth + 1, Some(key))?;
+                self.heap.map_put_text(map, key, value);
             }
-            self.at += 1;
-            self.skip();
-            let value = self.value(depth + 1, Some(key))?;
-            self.heap.map_put_text(map, key, value);
-            self.skip();
-            match self.peek() {
+            match self.skip() {
                 b',' => {
                     self.at += 1;
                     self.skip();
@@ -152,16 +162,14 @@ impl Reader<'_> {
         }
         self.at += 1;
         let list = self.heap.new_list(ListKind::ArrayList);
-        self.skip();
-        if self.peek() == b']' {
+        if self.skip() == b']' {
             self.at += 1;
             return Some(Value::List(list));
         }
         loop {
             let value = self.value(depth + 1, under)?;
             self.heap.list_mut(list).items.push(value);
-            self.skip();
-            match self.peek() {
+            match self.skip() {
                 b',' => {
                     self.at += 1;
                     self.skip();
@@ -175,39 +183,52 @@ impl Reader<'_> {
         }
     }
 
-    /// A key. Objects of one kind have the same keys in the same order, so the bytes are first compared with
-    /// the key that stood in this place before.
+    /// A key and the colon behind it. Objects of one kind have the same keys in the same order, so the bytes are
+    /// first compared with the key that stood in this place before.
+    #[inline(always)]
     fn key(&mut self, place: Succession) -> Read<Text> {
         let start = self.at + 1;
         if let Some(expected) = self.heap.expected_key(place) {
-            let end = start + expected.bytes_len();
-            if self.text.get(end) == Some(&b'"') && same_bytes(&self.text[start..end], self.heap.bytes(expected)) {
-                self.at = end + 1;
-                return Some(expected);
+            let bytes = self.heap.bytes(expected);
+            let end = start + bytes.len();
+            if let Some((key, b"\":")) = self.text.get(start..end + 2).map(|part| part.split_at(bytes.len())) {
+                if same_bytes(key, bytes) {
+                    self.at = end + 2;
+                    return Some(expected);
+                }
             }
         }
-        let key = self.string(true)?;
+        self.any_key(place)
+    }
+
+    #[inline(never)]
+    fn any_key(&mut self, place: Succession) -> Read<Text> {
+        let start = self.at + 1;
+        let key = self.any_string(start, true)?;
         // What was written with escapes differs from its text, and cannot be recognised by its bytes.
         if self.at == start + key.bytes_len() + 1 {
             self.heap.expect_key(place, key);
         }
+        if self.skip() != b':' {
+            return self.fail("expected `:`");
+        }
+        self.at += 1;
         Some(key)
     }
 
-    /// A string; a key is looked up among the program's own texts.
-    fn string(&mut self, is_key: bool) -> Read<Text> {
+    #[inline(always)]
+    fn string(&mut self) -> Read<Text> {
         let start = self.at + 1;
-        if !is_key {
-            let end = plain_end(self.text, start);
-            if self.text.get(end) == Some(&b'"') {
-                self.at = end + 1;
-                return Some(Text::ascii(self.base + start, end - start));
-            }
+        let end = plain_end(self.text, start);
+        if self.text.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Some(Text::ascii(self.base + start, end - start));
         }
-        self.any_string(start, is_key)
+        self.any_string(start, false)
     }
 
-    /// A string with whatever it may hold.
+    /// A string with whatever it may hold; a key is looked up among the program's own texts.
+    #[inline(never)]
     fn any_string(&mut self, start: usize, is_key: bool) -> Read<Text> {
         let rest = &self.text[start..];
         let Some(length) = memchr::memchr2(b'"', b'\\', rest) else {
@@ -374,6 +395,7 @@ const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e1
 
 /// The first place from `at` on that holds a quote, a backslash, a control character or no ASCII, or the end;
 /// eight bytes at a time.
+#[inline]
 fn plain_end(text: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES << 7;

@@ -452,6 +452,7 @@ impl Heap {
     }
 
     /// Puts under a key that is canonical already, as readers make them.
+    #[inline(always)]
     pub(crate) fn map_put_text(&mut self, map: u32, key: Text, value: Value) {
         let constant = self.is_constant(key);
         let data = &mut self.maps.items[map as usize];
