@@ -114,6 +114,7 @@ impl<'p> Machine<'p> {
     pub(crate) fn prepare(&mut self) -> Outcome<usize> {
         if self.calls == 0 {
             self.steps = self.step_limit;
+            return Ok(0);
         }
         self.reserve()
     }

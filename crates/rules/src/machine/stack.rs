@@ -7,9 +7,16 @@ use crate::program::Register;
 const REGISTERS: usize = Register::MAX as usize + 1;
 
 /// The frames of running code, by depth of calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stack {
     frames: Vec<Frame>,
+}
+
+impl Default for Stack {
+    /// With the first frame, which everything needs.
+    fn default() -> Self {
+        Self { frames: vec![Frame::default()] }
+    }
 }
 
 impl Stack {

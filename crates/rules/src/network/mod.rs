@@ -13,7 +13,7 @@ mod pattern;
 pub(crate) use build::build;
 
 /// A set of properties, for deciding which patterns a change concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Mask(u64);
 
 impl Mask {
@@ -323,6 +323,15 @@ pub(crate) struct RuleInfo {
     pub(crate) expires: Option<i64>,
     /// One-based line of the rule's name.
     pub(crate) line: usize,
+}
+
+impl RuleInfo {
+    /// Whether no attribute decides if and when the rule fires, but for its salience.
+    pub(crate) fn is_plain(&self) -> bool {
+        let at_any_time = self.enabled && self.effective.is_none() && self.expires.is_none();
+        let always = !self.no_loop && !self.lock_on_active && self.activation_group.is_none();
+        at_any_time && always && !self.auto_focus
+    }
 }
 
 /// The whole network.

@@ -16,6 +16,9 @@ pub(super) struct Item {
     pub(super) rank: u32,
     /// Matches in firing order, for rules of fixed salience. May hold tuples that are no longer queued.
     pub(super) list: VecDeque<TupleId>,
+    /// Nothing but the order of rules decides when a match fires, and that it does: no attribute has a say, and no
+    /// named consequence shares the item.
+    pub(super) plain: bool,
     /// A heap of matches, for dynamic salience.
     pub(super) heap: Vec<TupleId>,
     pub(super) dynamic: bool,

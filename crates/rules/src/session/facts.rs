@@ -168,12 +168,13 @@ impl<'r> Session<'r> {
 
     fn carry_out(&mut self) -> Outcome<()> {
         let entries = std::mem::take(&mut self.queue);
+        let mut nowhere = Before::default();
         for entry in &entries {
             match *entry {
-                Entry::Insert { fact, cause } => self.propagate(fact, Mask::ALL, cause, false)?,
+                Entry::Insert { fact, cause } => self.enter(fact, cause, &mut nowhere)?,
                 Entry::Update { fact, mask, cause } => {
                     if self.facts[fact as usize].alive {
-                        self.propagate(fact, mask, cause, true)?;
+                        self.enter_again(fact, mask, cause)?;
                     }
                 }
                 Entry::Delete { fact, cause } => self.retract(fact, cause)?,
@@ -192,26 +193,28 @@ impl<'r> Session<'r> {
         Ok(())
     }
 
-    fn propagate(&mut self, fact: u32, mask: Mask, cause: Cause, is_update: bool) -> Outcome<()> {
-        let data = &mut self.facts[fact as usize];
-        let (lefts, rights, singles) = if is_update {
-            (std::mem::take(&mut data.lefts), std::mem::take(&mut data.rights), std::mem::take(&mut data.singles))
-        } else {
-            (Vec::new(), Vec::new(), Vec::new())
-        };
-        let mut before = Before { lefts, rights, singles, is_update, mask };
+    /// Brings a fact to all tests.
+    fn enter(&mut self, fact: u32, cause: Cause, before: &mut Before) -> Outcome<()> {
         let network = self.network;
-        let queries = std::mem::take(&mut self.facts[fact as usize].queries);
-        for node in queries {
-            self.touch_query(node);
-        }
         let Fact { value, is_initial, .. } = self.facts[fact as usize];
         let entering = Entering { fact, value, is_initial, cause };
         for alpha in &network.types {
             if self.passes(*alpha, &entering)? {
-                self.alpha(*alpha, &entering, &mut before)?;
+                self.alpha(*alpha, &entering, before)?;
             }
         }
+        Ok(())
+    }
+
+    fn enter_again(&mut self, fact: u32, mask: Mask, cause: Cause) -> Outcome<()> {
+        let data = &mut self.facts[fact as usize];
+        let (lefts, rights) = (std::mem::take(&mut data.lefts), std::mem::take(&mut data.rights));
+        let (singles, queries) = (std::mem::take(&mut data.singles), std::mem::take(&mut data.queries));
+        let mut before = Before { lefts, rights, singles, is_update: true, mask };
+        for node in queries {
+            self.touch_query(node);
+        }
+        self.enter(fact, cause, &mut before)?;
         // What the fact no longer matches.
         for (node, tuple) in before.lefts {
             self.delete_left(node, tuple, cause);
@@ -299,12 +302,7 @@ impl<'r> Session<'r> {
         let mut first = NONE;
         let value = self.facts[fact as usize].value;
         for segment in self.left_segments(node) {
-            let tuple = self.tuples.add();
-            let data = &mut self.tuples[tuple];
-            data.value = value;
-            data.fact = fact;
-            data.slot = slot;
-            data.cause = cause;
+            let tuple = self.tuples.add_fact(fact, value, slot, cause);
             if first == NONE {
                 first = tuple;
             } else {
@@ -363,12 +361,9 @@ impl<'r> Session<'r> {
                 return;
             }
         }
-        let tuple = self.tuples.add();
-        let data = &mut self.tuples[tuple];
-        data.value = self.facts[fact as usize].value;
-        data.fact = fact;
-        data.cause = cause;
-        self.facts[fact as usize].rights.push((node, tuple));
+        let data = &mut self.facts[fact as usize];
+        let tuple = self.tuples.add_fact(fact, data.value, u16::MAX, cause);
+        data.rights.push((node, tuple));
         let memory = &mut self.nodes[node as usize];
         memory.count += 1;
         memory.staged_right.add_insert(&mut self.tuples, tuple);
@@ -435,17 +430,13 @@ impl<'r> Session<'r> {
                 return Ok(());
             }
         }
-        let tuple = self.tuples.add();
-        let data = &mut self.tuples[tuple];
-        data.value = self.facts[fact as usize].value;
-        data.fact = fact;
-        data.slot = 0;
-        data.cause = cause;
-        self.facts[fact as usize].singles.push((terminal, tuple));
+        let data = &mut self.facts[fact as usize];
+        let tuple = self.tuples.add_fact(fact, data.value, 0, cause);
+        data.singles.push((terminal, tuple));
         if before.is_update {
             // Drools takes the focus for what is inserted only.
             self.agenda.enqueue(terminal);
-        } else {
+        } else if !self.agenda.items[terminal as usize].plain {
             self.link_single(terminal);
         }
         self.insert_match(terminal, tuple)
@@ -545,7 +536,8 @@ struct Entering {
     cause: Cause,
 }
 
-/// Where an updated fact was before.
+/// Where an updated fact was before; a new one was nowhere.
+#[derive(Default)]
 struct Before {
     lefts: Vec<(NodeId, TupleId)>,
     rights: Vec<(NodeId, TupleId)>,

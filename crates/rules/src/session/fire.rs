@@ -86,12 +86,15 @@ impl Session<'_> {
         let outside = |thrown| (thrown, None);
         self.evaluate_if_dirty(item).map_err(outside)?;
         while let Some(tuple) = self.agenda.items[item as usize].pop(&mut self.tuples) {
-            self.dynamic_salience_changed(item);
-            let terminal = self.terminal_of(item, tuple);
-            let rule = self.network.terminals[terminal as usize].rule;
-            if !self.is_effective(rule) {
-                continue;
+            let mut terminal = item;
+            if !self.agenda.items[item as usize].plain {
+                self.dynamic_salience_changed(item);
+                terminal = self.terminal_of(item, tuple);
+                if !self.is_effective(self.network.terminals[terminal as usize].rule) {
+                    continue;
+                }
             }
+            let rule = self.network.terminals[terminal as usize].rule;
             self.fire_match(terminal, tuple).map_err(|thrown| (thrown, Some(rule)))?;
             *count += 1;
             self.flush().map_err(outside)?;
@@ -154,13 +157,16 @@ impl Session<'_> {
         let before = self.trace.is_some().then(|| self.globals_as_text());
         let earlier = std::mem::take(&mut self.tuples[tuple].beliefs);
         let result = self.call(&data.consequence, tuple, None);
-        let actions = std::mem::take(&mut self.machine.actions);
         if let Some(before) = before {
+            let actions = self.machine.actions.clone();
             self.record(data.rule, tuple, &actions, &before);
         }
+        if result.is_err() {
+            self.machine.actions.clear();
+        }
         result?;
-        for action in &actions {
-            self.act(*action, tuple);
+        if !self.machine.actions.is_empty() {
+            self.act_all(tuple);
         }
         // Logical facts of an earlier firing of this match that it did not repeat.
         for belief in earlier {
@@ -168,12 +174,19 @@ impl Session<'_> {
                 self.withdraw(belief, tuple);
             }
         }
-        let mut actions = actions;
-        actions.clear();
-        self.machine.actions = actions;
         self.origin = 0;
         self.current = NONE;
         Ok(())
+    }
+
+    /// Does what the consequence of a match asked for.
+    fn act_all(&mut self, tuple: TupleId) {
+        let mut actions = std::mem::take(&mut self.machine.actions);
+        for action in &actions {
+            self.act(*action, tuple);
+        }
+        actions.clear();
+        self.machine.actions = actions;
     }
 
     fn act(&mut self, action: Action, tuple: TupleId) {
@@ -313,7 +326,18 @@ impl Session<'_> {
         rule.lock_on_active && group.active && group.activated_at < cause.recency
     }
 
+    #[inline]
     pub(super) fn insert_match(&mut self, terminal: u32, tuple: TupleId) -> Outcome<()> {
+        let item = &mut self.agenda.items[terminal as usize];
+        if !item.plain {
+            return self.insert_special_match(terminal, tuple);
+        }
+        item.push(&mut self.tuples, tuple);
+        self.agenda.enqueue(terminal);
+        Ok(())
+    }
+
+    fn insert_special_match(&mut self, terminal: u32, tuple: TupleId) -> Outcome<()> {
         let network = self.network;
         let data = &network.terminals[terminal as usize];
         // Matches carry their item and, for named consequences of branches, their terminal.

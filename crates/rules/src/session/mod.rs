@@ -138,10 +138,15 @@ impl<'r> Session<'r> {
     /// An empty session.
     pub fn new(base: &'r RuleBase) -> Self {
         let network = &base.network;
+        let mut sharing = vec![0u32; network.terminals.len()];
+        for terminal in &network.terminals {
+            sharing[terminal.executor as usize] += 1;
+        }
         let items = network
             .terminals
             .iter()
-            .map(|terminal| {
+            .enumerate()
+            .map(|(index, terminal)| {
                 let rule = &network.rules[terminal.rule as usize];
                 let dynamic = matches!(terminal.salience, Salience::Dynamic(_));
                 let salience = if let Salience::Fixed(fixed) = terminal.salience { fixed } else { 0 };
@@ -150,6 +155,7 @@ impl<'r> Session<'r> {
                     load_order: terminal.rule,
                     group: rule.group,
                     dynamic,
+                    plain: sharing[index] == 1 && !dynamic && rule.is_plain(),
                     eager: dynamic || rule.auto_focus,
                     ..Item::default()
                 }
@@ -257,6 +263,7 @@ impl<'r> Session<'r> {
     }
 
     /// The slots' values, with `this` in front where there is one and an extra value for its slot.
+    #[inline]
     fn call(&mut self, call: &Call, tuple: TupleId, this: Option<Value>) -> Outcome<Value> {
         let depth = self.machine.prepare()?;
         let mut register = 0;
@@ -272,6 +279,7 @@ impl<'r> Session<'r> {
         self.machine.run_prepared(call.code, depth)
     }
 
+    #[inline]
     fn holds(&mut self, call: Option<&Call>, tuple: TupleId, this: Option<Value>) -> Outcome<bool> {
         match call {
             None => Ok(true),

@@ -132,6 +132,17 @@ impl Tuples {
         (self.live - 1) as TupleId
     }
 
+    /// A tuple of one fact.
+    pub(super) fn add_fact(&mut self, fact: u32, value: Value, slot: u16, cause: Cause) -> TupleId {
+        let tuple = self.add();
+        let data = &mut self.items[tuple as usize];
+        data.value = value;
+        data.fact = fact;
+        data.slot = slot;
+        data.cause = cause;
+        tuple
+    }
+
     pub(super) fn reset(&mut self) {
         const KEPT: usize = 1 << 16;
         self.items.truncate(KEPT);
