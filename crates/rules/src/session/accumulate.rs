@@ -48,8 +48,8 @@ impl Session<'_> {
     ) -> Outcome<()> {
         for l in left.delete.iter().rev() {
             self.leave_left(node, *l);
-            for r in std::mem::take(&mut self.tuples[*l].matches) {
-                remove(&mut self.tuples[r].matches, *l);
+            for r in std::mem::take(&mut self.tuples[*l].rare().matches) {
+                remove(&mut self.tuples[r].rare().matches, *l);
             }
             for child in self.tuples[*l].children.clone() {
                 self.delete_child(child, out);
@@ -59,7 +59,7 @@ impl Session<'_> {
         let mut changed: Vec<TupleId> = Vec::new();
         for r in right.delete.iter().rev() {
             self.leave_right(node, *r);
-            for l in std::mem::take(&mut self.tuples[*r].matches) {
+            for l in std::mem::take(&mut self.tuples[*r].rare().matches) {
                 self.forget(accumulate, l, *r)?;
                 self.touch(l, &mut changed);
             }
@@ -159,19 +159,19 @@ impl Session<'_> {
         let lefts = if group { vec![self.group_start(node, r)] } else { self.nodes[node as usize].left.clone() };
         if accumulate.indexed {
             // A fact that changes its bucket leaves the old one before it enters the new one.
-            for l in self.tuples[r].matches.clone() {
+            for l in self.tuples[r].rare().matches.clone() {
                 if !self.fits(accumulate, l, r)? {
                     self.forget(accumulate, l, r)?;
-                    remove(&mut self.tuples[r].matches, l);
+                    remove(&mut self.tuples[r].rare().matches, l);
                     self.touch(l, changed);
                 }
             }
         }
         for l in lefts {
-            let held = self.tuples[r].matches.contains(&l);
+            let held = self.tuples[r].rare().matches.contains(&l);
             if held {
                 self.forget(accumulate, l, r)?;
-                remove(&mut self.tuples[r].matches, l);
+                remove(&mut self.tuples[r].rare().matches, l);
             }
             let open = self.tuples[l].staged != Staged::Update && self.tuples[l].in_memory;
             let fits = open && (group || self.fits(accumulate, l, r)?);
@@ -189,13 +189,13 @@ impl Session<'_> {
         if accumulate.right == Right::Subnetwork {
             return Ok(());
         }
-        let held = self.tuples[l].matches.clone();
+        let held = self.tuples[l].rare().matches.clone();
         for r in self.nodes[node as usize].right.clone() {
             let fits = self.fits(accumulate, l, r)?;
             if held.contains(&r) {
                 if !fits || accumulate.uses_left {
                     self.forget(accumulate, l, r)?;
-                    remove(&mut self.tuples[r].matches, l);
+                    remove(&mut self.tuples[r].rare().matches, l);
                 }
                 if !fits || !accumulate.uses_left {
                     continue;
@@ -244,8 +244,8 @@ impl Session<'_> {
             self.add(accumulate, function, state, index, values[index], (l, r))?;
         }
         self.states[state].items.push((r, values));
-        self.tuples[l].matches.push(r);
-        self.tuples[r].matches.push(l);
+        self.tuples[l].rare().matches.push(r);
+        self.tuples[r].rare().matches.push(l);
         let cause = self.tuples[r].cause;
         self.refresh(l, cause);
         Ok(())
@@ -336,7 +336,7 @@ impl Session<'_> {
 
     /// Takes a right tuple out of what a left one has accumulated.
     fn forget(&mut self, accumulate: &AccumulateNode, l: TupleId, r: TupleId) -> Outcome<()> {
-        remove(&mut self.tuples[l].matches, r);
+        remove(&mut self.tuples[l].rare().matches, r);
         let state = self.tuples[l].salience as usize;
         let Some(at) = self.states[state].items.iter().position(|(held, _)| *held == r) else {
             return Ok(());

@@ -259,7 +259,7 @@ impl Session<'_> {
         let (mut value, mut fact, mut cause) = (Value::Null, NONE, self.tuples[left].cause);
         if right != NONE {
             let data = &mut self.tuples[right];
-            data.right_children.push(child);
+            data.rare().right_children.push(child);
             (value, fact) = (data.value, data.fact);
             if data.cause.number > cause.number {
                 cause = data.cause;
@@ -307,7 +307,7 @@ impl Session<'_> {
             remove(&mut self.tuples[left].children, child);
         }
         if right != NONE {
-            remove(&mut self.tuples[right].right_children, child);
+            remove(&mut self.tuples[right].rare().right_children, child);
         }
         self.tuples[child].dead = true;
         let was_new = self.tuples[child].staged == Staged::Insert;
@@ -333,7 +333,7 @@ impl Session<'_> {
     fn join(&mut self, node: NodeId, test: Option<&Call>, left: Sets, right: Sets, out: &mut Results) -> Outcome<()> {
         for r in right.delete.iter().rev() {
             self.leave_right(node, *r);
-            for child in self.tuples[*r].right_children.clone() {
+            for child in self.tuples[*r].rare().right_children.clone() {
                 self.delete_child(child, out);
             }
         }
@@ -408,7 +408,7 @@ impl Session<'_> {
                 let memory = &mut self.nodes[node as usize].right;
                 remove(memory, *r);
                 memory.push(*r);
-                for child in self.tuples[*r].right_children.clone() {
+                for child in self.tuples[*r].rare().right_children.clone() {
                     self.move_in_left_children(child);
                 }
             }
@@ -428,14 +428,14 @@ impl Session<'_> {
     fn move_in_right_children(&mut self, child: TupleId) {
         let parent = self.tuples[child].right;
         if parent != NONE {
-            let children = &mut self.tuples[parent].right_children;
+            let children = &mut self.tuples[parent].rare().right_children;
             remove(children, child);
             children.push(child);
         }
     }
 
     fn join_right_update(&mut self, node: NodeId, test: Option<&Call>, r: TupleId, out: &mut Results) -> Outcome<()> {
-        let old = std::mem::take(&mut self.tuples[r].right_children);
+        let old = std::mem::take(&mut self.tuples[r].rare().right_children);
         let cause = self.tuples[r].cause;
         let lefts = self.nodes[node as usize].left.clone();
         let mut kept = Vec::new();
@@ -453,7 +453,7 @@ impl Session<'_> {
                 }
                 (true, None) => {
                     let child = self.insert_child(node, l, r, out);
-                    self.tuples[r].right_children.pop();
+                    self.tuples[r].rare().right_children.pop();
                     kept.push(child);
                 }
                 (false, Some(child)) => self.delete_child(child, out),
@@ -466,7 +466,7 @@ impl Session<'_> {
                 kept.push(child);
             }
         }
-        self.tuples[r].right_children = kept;
+        self.tuples[r].rare().right_children = kept;
         Ok(())
     }
 
@@ -559,7 +559,7 @@ impl Session<'_> {
 
     /// Named matches are kept among `matches`, the main one among the children.
     fn leave_branch(&mut self, l: TupleId, out: &mut Results) {
-        for named in std::mem::take(&mut self.tuples[l].matches) {
+        for named in std::mem::take(&mut self.tuples[l].rare().matches) {
             let terminal = self.tuples[named].terminal;
             self.cancel(terminal, named);
         }
@@ -580,7 +580,7 @@ impl Session<'_> {
             self.tuples[named].left = l;
             self.tuples[named].cause = self.tuples[l].cause;
             self.tuples[named].terminal = arm.terminal;
-            self.tuples[l].matches.push(named);
+            self.tuples[l].rare().matches.push(named);
             self.insert_match(arm.terminal, named)?;
             if arm.breaks {
                 return Ok(());

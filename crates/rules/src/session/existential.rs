@@ -49,7 +49,7 @@ impl Session<'_> {
         }
         for r in right.delete.iter().rev() {
             self.leave_right(node, *r);
-            let held = std::mem::take(&mut self.tuples[*r].blocked);
+            let held = std::mem::take(&mut self.tuples[*r].rare().blocked);
             for l in held.into_iter().rev() {
                 self.tuples[l].blocker = NONE;
                 if self.tuples[l].staged != Staged::Update {
@@ -92,7 +92,7 @@ impl Session<'_> {
             let memory = &mut self.nodes[node as usize].right;
             remove(memory, *r);
             memory.push(*r);
-            let mut held = std::mem::take(&mut self.tuples[*r].blocked);
+            let mut held = std::mem::take(&mut self.tuples[*r].rare().blocked);
             held.reverse();
             for l in &held {
                 self.tuples[*l].blocker = NONE;
@@ -115,13 +115,13 @@ impl Session<'_> {
 
     fn block(&mut self, l: TupleId, r: TupleId) {
         self.tuples[l].blocker = r;
-        self.tuples[r].blocked.push(l);
+        self.tuples[r].rare().blocked.push(l);
     }
 
     fn unblock(&mut self, l: TupleId) {
         let r = std::mem::replace(&mut self.tuples[l].blocker, NONE);
         if r != NONE {
-            remove(&mut self.tuples[r].blocked, l);
+            remove(&mut self.tuples[r].rare().blocked, l);
         }
     }
 
@@ -246,8 +246,8 @@ impl Session<'_> {
         for r in right.insert.iter().rev() {
             self.tuples[*r].staged = Staged::No;
             let l = self.group_start(node, *r);
-            self.tuples[l].matches.push(*r);
-            if self.tuples[l].matches.len() > 1 {
+            self.tuples[l].rare().matches.push(*r);
+            if self.tuples[l].rare().matches.len() > 1 {
                 continue;
             }
             if negated {
@@ -258,7 +258,7 @@ impl Session<'_> {
         }
         for l in left.insert.iter().rev() {
             self.enter_left_memory(node, *l);
-            let some = !self.tuples[*l].matches.is_empty();
+            let some = !self.tuples[*l].rare().matches.is_empty();
             if some != negated {
                 self.insert_group_child(*l, out);
             }
@@ -269,7 +269,7 @@ impl Session<'_> {
         for r in right.delete.iter().rev() {
             self.tuples[*r].staged = Staged::No;
             let l = self.group_start(node, *r);
-            if !remove(&mut self.tuples[l].matches, *r) || !self.tuples[l].matches.is_empty() {
+            if !remove(&mut self.tuples[l].rare().matches, *r) || !self.tuples[l].rare().matches.is_empty() {
                 continue;
             }
             if !self.tuples[l].in_memory {

@@ -379,7 +379,7 @@ impl<'r> Session<'r> {
         super::tuple::remove(memory, tuple);
         memory.push(tuple);
         if let NodeKind::Join { .. } = self.network.nodes[node as usize].kind {
-            for child in self.tuples[tuple].right_children.clone() {
+            for child in self.tuples[tuple].rare().right_children.clone() {
                 self.move_in_left_children(child);
             }
         }

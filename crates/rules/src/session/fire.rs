@@ -155,7 +155,7 @@ impl Session<'_> {
         self.origin = data.rule + 1;
         self.current = tuple;
         let before = self.trace.is_some().then(|| self.globals_as_text());
-        let earlier = std::mem::take(&mut self.tuples[tuple].beliefs);
+        let earlier = self.tuples[tuple].take_beliefs();
         let result = self.call(&data.consequence, tuple, None);
         if let Some(before) = before {
             let actions = self.machine.actions.clone();
@@ -170,7 +170,7 @@ impl Session<'_> {
         }
         // Logical facts of an earlier firing of this match that it did not repeat.
         for belief in earlier {
-            if !self.tuples[tuple].beliefs.contains(&belief) {
+            if !self.tuples[tuple].rare().beliefs.contains(&belief) {
                 self.withdraw(belief, tuple);
             }
         }
@@ -230,14 +230,14 @@ impl Session<'_> {
             if !self.beliefs[belief as usize].supports.contains(&tuple) {
                 self.beliefs[belief as usize].supports.push(tuple);
             }
-            self.tuples[tuple].beliefs.push(belief);
+            self.tuples[tuple].rare().beliefs.push(belief);
             return;
         }
         let stated =
             self.facts[..self.live_facts].iter().any(|fact| fact.alive && self.machine.heap.equal(fact.value, value));
         let fact = if stated { NONE } else { self.insert_fact(value) };
         self.beliefs.push(Belief { value, fact, supports: vec![tuple] });
-        self.tuples[tuple].beliefs.push((self.beliefs.len() - 1) as u32);
+        self.tuples[tuple].rare().beliefs.push((self.beliefs.len() - 1) as u32);
     }
 
     /// A stated fact takes the place of an equal logical one.
@@ -389,7 +389,7 @@ impl Session<'_> {
 
     /// A match is no more: it will not fire, and what it alone supported goes.
     pub(super) fn cancel(&mut self, terminal: u32, tuple: TupleId) {
-        for belief in std::mem::take(&mut self.tuples[tuple].beliefs) {
+        for belief in self.tuples[tuple].take_beliefs() {
             self.withdraw(belief, tuple);
         }
         if self.tuples[tuple].queued {

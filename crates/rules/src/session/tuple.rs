@@ -43,24 +43,32 @@ pub(super) struct Tuple {
     pub(super) queued: bool,
     pub(super) dead: bool,
     pub(super) cause: Cause,
-    /// Tuples that extend this one, as a left and as a right parent.
+    /// Tuples that extend this one, as a left parent.
     pub(super) children: Vec<TupleId>,
-    pub(super) right_children: Vec<TupleId>,
     /// The same match in sibling segments.
     pub(super) peers: Vec<TupleId>,
     /// The match that this one is a peer of.
     pub(super) original: TupleId,
     /// For `not` and `exists`: the right tuple that decides this one.
     pub(super) blocker: TupleId,
+    /// Apart, so that the many tuples that have nothing of it are small.
+    rare: Option<Box<Rare>>,
+    pub(super) salience: i32,
+    /// The named consequence of a branch that this match is for.
+    pub(super) terminal: u32,
+}
+
+/// What few tuples have.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// Tuples that extend this one, as a right parent.
+    pub(super) right_children: Vec<TupleId>,
     /// The left tuples that this right tuple decides, the latest last.
     pub(super) blocked: Vec<TupleId>,
     /// For groups and accumulates: the right tuples that belong to this left one.
     pub(super) matches: Vec<TupleId>,
     /// Logical facts that the match supports.
     pub(super) beliefs: Vec<u32>,
-    pub(super) salience: i32,
-    /// The named consequence of a branch that this match is for.
-    pub(super) terminal: u32,
 }
 
 impl Default for Tuple {
@@ -77,13 +85,10 @@ impl Default for Tuple {
             dead: false,
             cause: Cause::default(),
             children: Vec::new(),
-            right_children: Vec::new(),
             peers: Vec::new(),
             original: NONE,
             blocker: NONE,
-            blocked: Vec::new(),
-            matches: Vec::new(),
-            beliefs: Vec::new(),
+            rare: None,
             salience: 0,
             terminal: NONE,
         }
@@ -91,6 +96,16 @@ impl Default for Tuple {
 }
 
 impl Tuple {
+    /// What few tuples have; nothing of it at first.
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Takes the logical facts that the match supports.
+    pub(super) fn take_beliefs(&mut self) -> Vec<u32> {
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.beliefs)).unwrap_or_default()
+    }
+
     fn clear(&mut self) {
         self.left = NONE;
         self.right = NONE;
@@ -102,13 +117,15 @@ impl Tuple {
         self.dead = false;
         self.cause = Cause::default();
         self.children.clear();
-        self.right_children.clear();
         self.peers.clear();
         self.original = NONE;
         self.blocker = NONE;
-        self.blocked.clear();
-        self.matches.clear();
-        self.beliefs.clear();
+        if let Some(rare) = &mut self.rare {
+            rare.right_children.clear();
+            rare.blocked.clear();
+            rare.matches.clear();
+            rare.beliefs.clear();
+        }
         self.salience = 0;
         self.terminal = NONE;
     }
