@@ -238,6 +238,9 @@ impl Writer {
                     Some(name) => format!("({name}{})", self.random.pick(&["++", "--"])),
                     None => format!("deep({}, {})", value!("Map"), self.random.below(4)),
                 },
+                5 if self.random.below(3) == 0 => {
+                    format!("Integer.parseInt({} + \"{}\")", value!("int"), self.random.pick(&["", "7", " "]))
+                }
                 5 => format!("(int) {}", value!("double")),
                 6 => match self.random.below(4) {
                     0 => format!("((Number) {}).intValue()", value!("Object")),
@@ -256,6 +259,7 @@ impl Writer {
                 3 | 4 => format!("({} {sum} {})", value!("int"), value!("long")),
                 5 => format!("(long) {}", value!("double")),
                 6 => format!("((Number) {}).longValue()", value!("Object")),
+                7 => format!("Long.parseLong(\"\" + {})", value!("long")),
                 _ => format!("(long) {}", value!("int")),
             },
             "double" => match choice {
@@ -281,6 +285,9 @@ impl Writer {
                 5 if self.random.below(4) == 0 => format!("(String) {}", value!("Object")),
                 5 => format!("word({})", value!("Object")),
                 6 => format!("(\"{key}\" + {})", value!("char")),
+                7 if self.random.below(2) == 0 => {
+                    format!("(\"x\" + {}).substring({}, {})", value!("String"), value!("int"), self.random.below(3))
+                }
                 7 => format!("(\"x\" + {}).substring({})", value!("String"), self.random.below(2)),
                 _ if self.random.below(4) == 0 => format!("{}.toString()", value!("Object")),
                 _ => format!("String.valueOf({})", value!("Object")),

@@ -331,9 +331,8 @@ fn anonymous(op: Op) -> Op {
     if let Some(to) = result(&mut op) {
         *to = 0;
     }
-    match &mut op {
-        Op::Intrinsic { which: Intrinsic::Size | Intrinsic::Length, first, second, .. } => *second = *first,
-        _ => {}
+    if let Op::Intrinsic { which: Intrinsic::Size | Intrinsic::Length, first, second, .. } = &mut op {
+        *second = *first;
     }
     op
 }

@@ -131,3 +131,47 @@ pub(super) fn remove_at(heap: &mut Vec<u32>, at: usize, compare: &impl Fn(u32, u
         sift_down(heap, at, compare);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Items of one group with these saliences, in the order of their rules.
+    fn items(saliences: &[i32]) -> Vec<Item> {
+        let item =
+            |(rule, salience): (usize, &i32)| Item { salience: *salience, load_order: rule as u32, ..Item::default() };
+        saliences.iter().enumerate().map(item).collect()
+    }
+
+    /// The items in the order in which they leave a queue that held all of them.
+    fn drained(queue: &mut Queue, items: &[Item]) -> Vec<u32> {
+        (0..items.len() as u32).for_each(|item| queue.push(item, items));
+        std::iter::from_fn(|| {
+            let first = queue.first()?;
+            queue.remove(first, items);
+            Some(first)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn both_queues_give_items_in_one_order() {
+        let saliences: Vec<i32> = (0..200).map(|rule| rule * 37 % 11 - 5).collect();
+        let mut items = items(&saliences);
+        let mut ranked = Queue::new((0..200).collect(), &mut items);
+        assert!(matches!(ranked, Queue::Ranked { .. }));
+        let order = drained(&mut ranked, &items);
+        assert_eq!(order, drained(&mut Queue::Heap(Vec::new()), &items));
+        assert!(order.is_sorted_by_key(|item| (-saliences[*item as usize], *item)));
+    }
+
+    #[test]
+    fn items_that_share_a_place_or_change_it_wait_in_a_heap() {
+        let mut equal = items(&[1, 1]);
+        equal[1].load_order = 0;
+        assert!(matches!(Queue::new(vec![0, 1], &mut equal), Queue::Heap(_)));
+        let mut dynamic = items(&[1, 2]);
+        dynamic[0].dynamic = true;
+        assert!(matches!(Queue::new(vec![0, 1], &mut dynamic), Queue::Heap(_)));
+    }
+}
