@@ -115,6 +115,9 @@ fn fuse_neighbours(code: &mut Code, methods: &[&'static Method]) {
 
 /// The test at the end of a loop takes the next element itself, where its jump alone leads to what takes it.
 fn fuse_iterators(code: &mut Code) {
+    if !code.ops.iter().any(|op| matches!(op, Op::JumpMore { .. })) {
+        return;
+    }
     let incoming = incoming(code);
     let mut keep = vec![true; code.ops.len()];
     for at in 0..code.ops.len() {
@@ -136,6 +139,9 @@ fn fuse_iterators(code: &mut Code) {
 
 /// Makes a switch of tests that stand one behind the other, as a `switch` on strings leaves them.
 fn collect_switches(code: &mut Code, env: &Environment) {
+    if !code.ops.iter().any(|op| matches!(op, Op::JumpEqualConstant { .. })) {
+        return;
+    }
     let incoming = incoming(code);
     let mut keep = vec![true; code.ops.len()];
     let mut at = 0;
