@@ -214,7 +214,7 @@ impl DeskDecoderDetails {
     /// The shape of the new model.
     pub(crate) fn shape(&self) -> lm::train::Shape {
         match &self.model {
-            ModelSettings::Scratch(shape) => *shape,
+            ModelSettings::Scratch(shape) => shape.clone(),
             // `resolve` refuses checkpoints.
             ModelSettings::Checkpoint { .. } => lm::train::Shape::default(),
         }
