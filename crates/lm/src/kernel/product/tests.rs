@@ -83,3 +83,29 @@ fn processors_threads_and_neighbours_do_not_change_a_bit() {
     }
     Level::best().choose();
 }
+
+#[test]
+fn operands_held_packed_give_the_same_bytes() {
+    // Depths over several blocks, and the last of odd length.
+    let (rows, columns) = (100, 70);
+    for depth in [1, 256, 701, 1100] {
+        let (full, weights) = (random::<f32>(rows * depth, 5), random::<f32>(columns * depth, 6));
+        let half: Vec<Bf16> = full.iter().map(|value| Bf16::of(*value)).collect();
+        held::<f32, f32>(&full, &weights, [rows, columns, depth]);
+        held::<Bf16, f32>(&half, &weights, [rows, columns, depth]);
+        held::<Bf16, Bf16>(&half, &weights, [rows, columns, depth]);
+    }
+}
+
+fn held<E: Element, T: Element>(left: &[E], weights: &[f32], shape: [usize; 3]) {
+    let [rows, columns, depth] = shape;
+    let right = Right::Full(View::deep(weights, depth));
+    for add in [false, true] {
+        let mut expected = vec![T::of(1.0); rows * columns];
+        let mut out = expected.clone();
+        product(shape, View::deep(left, depth), right, T::output(&mut expected, columns, add));
+        let operand = Held::new(right, depth, columns);
+        operand.product(rows, View::deep(left, depth), T::output(&mut out, columns, add));
+        assert!(out == expected, "{shape:?}");
+    }
+}
