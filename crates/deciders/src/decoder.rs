@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ::lm::text::{Composer, ExampleOptions, TooLong, Tokenizer, Turns};
+use ::lm::text::{Composer, ExampleOptions, Tokenizer, TooLong, Turns};
 use ::lm::{Answer, Decoder as Model, Generation, Method};
 use decision::{Case, DecideError, Decider, Decision, Identity, Worker};
 use rayon::ThreadPool;
@@ -37,13 +37,7 @@ pub struct Decoder {
 
 /// How prompts and answers become tokens: one behind the other, and what is longer than `longest` is refused.
 pub fn example_options(longest: usize) -> ExampleOptions {
-    ExampleOptions {
-        chat: None,
-        pairs_as_turns: false,
-        turns: Turns::default(),
-        longest,
-        too_long: TooLong::Refuse,
-    }
+    ExampleOptions { chat: None, pairs_as_turns: false, turns: Turns::default(), longest, too_long: TooLong::Refuse }
 }
 
 impl Decoder {
@@ -94,7 +88,8 @@ impl Decoder {
         if !answer.ended {
             return Err(DecideError::Failed(format!("the answer does not end within {} tokens", self.most)));
         }
-        let text = self.tokenizer.decode(&answer.tokens, false).map_err(|error| DecideError::Failed(error.to_string()))?;
+        let text =
+            self.tokenizer.decode(&answer.tokens, false).map_err(|error| DecideError::Failed(error.to_string()))?;
         (self.reading.answer)(&text).map_err(DecideError::Failed)
     }
 }
@@ -123,9 +118,13 @@ impl Worker for DecoderWorker<'_> {
     fn decide(&mut self, cases: &[Case<'_>]) -> Vec<Result<Decision, DecideError>> {
         let Self { of, model } = self;
         let options = Generation { most: of.most, end: vec![of.end] };
-        batch::decide(cases, |case| of.prompt(case), |prompts| {
-            let answers = of.pool.install(|| model.generate(prompts, &options))?;
-            Ok(answers.iter().map(|answer| of.decision(answer)).collect())
-        })
+        batch::decide(
+            cases,
+            |case| of.prompt(case),
+            |prompts| {
+                let answers = of.pool.install(|| model.generate(prompts, &options))?;
+                Ok(answers.iter().map(|answer| of.decision(answer)).collect())
+            },
+        )
     }
 }

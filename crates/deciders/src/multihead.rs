@@ -133,9 +133,13 @@ struct MultiheadWorker<'m> {
 impl Worker for MultiheadWorker<'_> {
     fn decide(&mut self, cases: &[Case<'_>]) -> Vec<Result<Decision, DecideError>> {
         let Self { of, model } = self;
-        batch::decide(cases, |case| of.record(case), |records| {
-            let answers = of.pool.install(|| model.answer(records))?;
-            Ok(answers.iter().map(|heads| Ok(of.decision(heads))).collect())
-        })
+        batch::decide(
+            cases,
+            |case| of.record(case),
+            |records| {
+                let answers = of.pool.install(|| model.answer(records))?;
+                Ok(answers.iter().map(|heads| Ok(of.decision(heads))).collect())
+            },
+        )
     }
 }

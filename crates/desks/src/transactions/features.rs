@@ -333,6 +333,7 @@ fn bucket(text: &str, buckets: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use md5::{Digest, Md5};
     use serde_json::json;
 
     fn assert_fits(features: &Features) {
@@ -389,6 +390,15 @@ mod tests {
         assert_ne!(channel(Some("cash")), channel(None));
         assert_ne!(country(Some("ru")), country(Some("RU")));
         assert!(country(Some("ru")) >= KNOWN_COUNTRIES.len() as u32);
+    }
+
+    #[test]
+    fn features_are_those_of_their_version() {
+        let generator = super::super::Generator::training(7).expect("the shipped recipe");
+        let mut hash = Md5::new();
+        (0..300).for_each(|index| hash.update(format!("{:?}", features(&generator.candidate(index)))));
+        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "63f6da7f43487360b9fc4f78500b6fcc", "models of {FEATURES} would be misled: name a new version");
     }
 
     #[test]

@@ -249,6 +249,7 @@ fn number(text: &mut String, value: Option<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use md5::{Digest, Md5};
     use serde_json::json;
 
     #[test]
@@ -314,6 +315,20 @@ mod tests {
         ] {
             let error = parse_answer(&text).expect_err(&text).to_string();
             assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn prompts_are_those_of_their_version() {
+        let generator = super::super::Generator::training(7).expect("the shipped recipe");
+        for (style, expected) in
+            [(PromptStyle::Compact, "4fcbf1c333f65ee36d6777bb4c759563"), (PromptStyle::Json, "FILL")]
+        {
+            let mut hash = Md5::new();
+            (0..300).for_each(|index| hash.update(format!("{:?}", prompt(&generator.candidate(index), style))));
+            hash.update(completion("SAR", REASONS).expect("known labels"));
+            let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, expected, "models of the {} would be misled: name a new version", style.version());
         }
     }
 

@@ -51,7 +51,8 @@ impl Labeller {
             .step_by(PART as usize)
             .map(|start| start..(start + PART).min(candidates.end))
             .collect();
-        let parts: Result<Vec<Vec<Labelled>>, String> = parts.into_par_iter().map(|part| self.draw_part(part)).collect();
+        let parts: Result<Vec<Vec<Labelled>>, String> =
+            parts.into_par_iter().map(|part| self.draw_part(part)).collect();
         let refused = |problem| lm::Error::Configuration { path: PathBuf::from("the labelling rules"), problem };
         Ok(parts.map_err(refused)?.into_iter().flatten().collect())
     }

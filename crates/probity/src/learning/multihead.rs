@@ -57,7 +57,8 @@ fn config(details: &MultiheadDetails) -> MultiheadConfig {
 /// The questions; the level is the outcome's place, and so its own classes.
 fn heads(weights: &Weights) -> Vec<Head> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let head = |name: &str, classes, kind, weight| Head { name: name.to_owned(), classes, kind, weight };
+    let head =
+        |name: &str, classes, kind, weight: f64| Head { name: name.to_owned(), classes, kind, weight: weight as f32 };
     vec![
         head(DECISION, names(&OUTCOMES), HeadKind::OneOf, weights.decision),
         head(

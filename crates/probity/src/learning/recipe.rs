@@ -114,9 +114,9 @@ pub(crate) struct MultiheadShape {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Weights {
-    pub(crate) decision: f32,
-    pub(crate) escalation: f32,
-    pub(crate) reasons: f32,
+    pub(crate) decision: f64,
+    pub(crate) escalation: f64,
+    pub(crate) reasons: f64,
 }
 
 impl Default for MultiheadDetails {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use deciders::artifact::{Kind, Manifest};
 use evaluate::Scorecard;
 use lm::Trainee;
-use lm::train::{MethodSettings, Recipe, Run, Summary, estimate};
+use lm::train::{Ending, MethodSettings, Recipe, Run, Summary, estimate};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub(crate) struct Order {
 /// What came of it.
 pub(crate) struct Learned {
     pub(crate) summary: Summary,
-    /// One for each validation set.
+    /// One for each validation set; none when the run was interrupted.
     pub(crate) scorecards: Vec<Scorecard>,
 }
 
@@ -70,7 +70,9 @@ fn learn_decoder(job: &Job<'_, DeskDecoderDetails>) -> anyhow::Result<Learned> {
         let summary = job.train(&answers, &mut model, cases)?;
         anyhow::Ok((summary, answers))
     })?;
-    answers.tokenizer().save(&job.order.out.join(deciders::MODEL))?;
+    if summary.ending != Ending::Interrupted {
+        answers.tokenizer().save(&job.order.out.join(deciders::MODEL))?;
+    }
     job.seal(summary, decoder::READING.input)
 }
 
@@ -99,19 +101,18 @@ impl<'o, D: Common> Job<'o, D> {
         Ok(Self { order, recipe, material, run })
     }
 
-    fn train<E: Encoding>(
-        &self,
-        encoding: &E,
-        trainee: &mut E::Trainee,
-        size: usize,
-    ) -> anyhow::Result<Summary> {
+    fn train<E: Encoding>(&self, encoding: &E, trainee: &mut E::Trainee, size: usize) -> anyhow::Result<Summary> {
         let training = &self.recipe.training;
         let mut source = Source::new(encoding, &self.material, size, training.seed)?;
         Ok(lm::train::train(trainee, &mut source, training, &self.run, &mut Bar::new(self.order.script.items()))?)
     }
 
-    /// Measures the exported model as it will be used, and writes the manifest that makes the folder an artifact.
+    /// Measures the exported model as it will be used, and writes the manifest that makes the folder an artifact. A run
+    /// that was interrupted has nothing to measure yet.
     fn seal(&self, summary: Summary, input: &str) -> anyhow::Result<Learned> {
+        if summary.ending == Ending::Interrupted {
+            return Ok(Learned { summary, scorecards: Vec::new() });
+        }
         let out = &self.order.out;
         let details = &self.recipe.details;
         let mut manifest = Manifest {

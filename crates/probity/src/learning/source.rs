@@ -82,12 +82,7 @@ impl<E: Encoding> lm::train::Source<E::Trainee> for Source<'_, E> {
         })
     }
 
-    fn batch(
-        &mut self,
-        _phase: usize,
-        epoch: u64,
-        index: u64,
-    ) -> lm::Result<Option<<E::Trainee as Trainee>::Batch>> {
+    fn batch(&mut self, _phase: usize, epoch: u64, index: u64) -> lm::Result<Option<<E::Trainee as Trainee>::Batch>> {
         let start = index * self.size as u64;
         let batch = match &self.training {
             Items::Endless(labeller) => {
