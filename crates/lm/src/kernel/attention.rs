@@ -52,6 +52,16 @@ impl Sight {
     }
 }
 
+/// How rows of scores lie: `width` apart, the first that of query `from` of a sequence of `length`.
+#[derive(Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) width: usize,
+    pub(super) from: usize,
+    pub(super) length: usize,
+    pub(super) view: Sight,
+    pub(super) scale: f32,
+}
+
 /// What one task needs of working memory.
 struct Room<E> {
     keys: Packed<E>,
@@ -143,16 +153,8 @@ impl Attention {
                 resize(&mut room.sums, count * size);
                 let left = View::deep(&rows[from * stride + query..], stride);
                 room.keys.multiply([count, keys, size], left, f32::output(&mut room.scores, padded, false));
-                soften(
-                    &mut room.weights,
-                    &mut room.scores,
-                    padded,
-                    from,
-                    length,
-                    self.view,
-                    self.scale(),
-                    &mut logs[queries.clone()],
-                );
+                let frame = Frame { width: padded, from, length, view: self.view, scale: self.scale() };
+                soften(&mut room.weights, &mut room.scores, frame, &mut logs[queries.clone()]);
                 let left = View::deep(&room.weights[..], padded);
                 // Weights beyond the last key are zero.
                 let depth = if keys == length { keys } else { padded };
@@ -274,19 +276,9 @@ impl Attention {
             f32::output(&mut room.slopes, padded, false),
         );
         let shares = shares(out, out_gradient, width, size, count);
-        slopes(
-            &mut room.weights,
-            &mut room.gradients,
-            &mut room.scores,
-            &room.slopes,
-            padded,
-            from,
-            length,
-            self.view,
-            self.scale(),
-            block.logs,
-            &shares,
-        );
+        let frame = Frame { width: padded, from, length, view: self.view, scale: self.scale() };
+        let (weights, gradients) = (&mut room.weights, &mut room.gradients);
+        slopes(weights, gradients, &mut room.scores, &room.slopes, frame, block.logs, &shares);
         let depth = if keys == length { keys } else { padded };
         let left = View::deep(&room.gradients[..], padded);
         room.keys_wide.multiply([count, size, depth], left, f32::output(&mut room.sums, size, false));
@@ -346,7 +338,8 @@ dispatched! {
 
 dispatched! {
     /// Scores of queries from `from` on become weights that add up to one; what a query does not see weighs zero.
-    pub(super) fn soften<E: Element>(weights: &mut [E], scores: &mut [f32], width: usize, from: usize, length: usize, view: Sight, scale: f32, logs: &mut [f32]) {
+    pub(super) fn soften<E: Element>(weights: &mut [E], scores: &mut [f32], frame: Frame, logs: &mut [f32]) {
+        let Frame { width, from, length, view, scale } = frame;
         for (row, log) in logs.iter_mut().enumerate() {
             let seen = view.keys(from + row, length);
             let range = row * width..(row + 1) * width;
@@ -383,9 +376,15 @@ dispatched! {
 dispatched! {
     /// Weights again from scores, and the gradient of the scores from that of the weights (`given`).
     fn slopes<E: Element>(
-        weights: &mut [E], gradients: &mut [E], scores: &mut [f32], given: &[f32], width: usize,
-        from: usize, length: usize, view: Sight, scale: f32, logs: &[f32], shares: &[f32],
+        weights: &mut [E],
+        gradients: &mut [E],
+        scores: &mut [f32],
+        given: &[f32],
+        frame: Frame,
+        logs: &[f32],
+        shares: &[f32],
     ) {
+        let Frame { width, from, length, view, scale } = frame;
         for (row, (log, share)) in logs.iter().zip(shares).enumerate() {
             let seen = view.keys(from + row, length);
             let range = row * width..(row + 1) * width;

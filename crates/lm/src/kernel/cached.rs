@@ -1,7 +1,7 @@
 //! Attention of new tokens to themselves and to what came before them, whose keys and values are kept packed. Every
 //! element is added up in the order of [`super::attention`], so that the bytes are the same.
 
-use super::attention::{Attention, soften, store};
+use super::attention::{Attention, Frame, soften, store};
 use super::blocks::{Columns, columns};
 use super::element::Element;
 use super::product::{Growing, View};
@@ -125,7 +125,8 @@ impl Attention {
                 let scores = f32::output(&mut room.scores, padded, false);
                 group.kept.keys.multiply(keys, [count, seen, size], left, scores);
                 let (weights, logs) = (&mut room.weights, &mut room.logs);
-                soften(weights, &mut room.scores, padded, first, total, self.view, self.scale(), logs);
+                let frame = Frame { width: padded, from: first, length: total, view: self.view, scale: self.scale() };
+                soften(weights, &mut room.scores, frame, logs);
                 let left = View::deep(&room.weights[..], padded);
                 let sums = f32::output(&mut room.sums, size, false);
                 group.kept.values.multiply(values, [count, size, padded], left, sums);

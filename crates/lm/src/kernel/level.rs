@@ -84,13 +84,13 @@ macro_rules! dispatched {
             #[target_feature(enable = "avx2,fma")]
             fn avx2 $(<$($generic: $bound),+>)? ($($argument: $type),*) $(-> $result)? { body$(::<$($generic),+>)?($($argument),*) }
 
-            match $crate::kernel::level::Level::current() {
+            match $crate::kernel::Level::current() {
                 // SAFETY: the level says that the processor has these instructions.
                 #[cfg(target_arch = "x86_64")]
-                $crate::kernel::level::Level::Avx512 | $crate::kernel::level::Level::Avx512Bf16 => unsafe { avx512$(::<$($generic),+>)?($($argument),*) },
+                $crate::kernel::Level::Avx512 | $crate::kernel::Level::Avx512Bf16 => unsafe { avx512$(::<$($generic),+>)?($($argument),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::kernel::level::Level::Avx2 => unsafe { avx2$(::<$($generic),+>)?($($argument),*) },
+                $crate::kernel::Level::Avx2 => unsafe { avx2$(::<$($generic),+>)?($($argument),*) },
                 _ => body$(::<$($generic),+>)?($($argument),*),
             }
         }

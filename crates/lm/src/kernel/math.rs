@@ -21,7 +21,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p * rest + 8.333_452e-3;
     p = p * rest + 4.166_579_6e-2;
     p = p * rest + 1.666_666_5e-1;
-    p = p * rest + 5.000_000_1e-1;
+    p = p * rest + 0.5;
     let fraction = p * rest * rest + rest + 1.0;
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     let result = fraction * power;

@@ -22,6 +22,7 @@ pub use element::Precision;
 pub(crate) use element::{Bf16, Element};
 pub(crate) use head_norm::{head_norm, head_norm_backward};
 pub use level::Level;
+pub(crate) use level::dispatched;
 pub(crate) use math::sigmoid;
 pub(crate) use norm::{Normed, normalise, rms_norm, rms_norm_backward};
 pub use peak::product_speed;

@@ -3,6 +3,8 @@
 //! All kinds do the same operations in the same order and never fuse a product with a sum, so all give the same
 //! bytes.
 
+use crate::kernel::dispatched;
+
 /// What AdamW needs besides the numbers themselves; constant over a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AdamW {
@@ -39,58 +41,31 @@ pub(super) struct Lion {
     pub(super) rate: f32,
 }
 
-/// Makes a function that runs a body compiled for the best instructions that the processor has.
-macro_rules! dispatched {
-    ($(#[$doc:meta])* $name:ident = $body:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?) => {
-        $(#[$doc])*
-        #[cfg_attr(
-            target_arch = "x86_64",
-            expect(unsafe_code, reason = "calls functions compiled for instructions that were just detected")
-        )]
-        pub(super) fn $name($($argument: $kind),*) $(-> $result)? {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx2")]
-                fn avx512($($argument: $kind),*) $(-> $result)? {
-                    $body($($argument),*)
-                }
-                #[target_feature(enable = "avx2")]
-                fn avx2($($argument: $kind),*) $(-> $result)? {
-                    $body($($argument),*)
-                }
-                if is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx2")
-                {
-                    // SAFETY: the processor has the four features.
-                    return unsafe { avx512($($argument),*) };
-                }
-                if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has the feature.
-                    return unsafe { avx2($($argument),*) };
-                }
-            }
-            $body($($argument),*)
-        }
-    };
-}
-
 dispatched! {
     /// One AdamW step over slices of equal length; gradients are zero afterwards.
-    adamw = adamw_body(
-        step: &AdamW, values: &mut [f32], gradients: &mut [f32], first: &mut [f32], second: &mut [f32]
-    )
+    pub(super) fn adamw(
+        step: &AdamW,
+        values: &mut [f32],
+        gradients: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        adamw_body(step, values, gradients, first, second);
+    }
 }
 
 dispatched! {
     /// One Lion step over slices of equal length; gradients are zero afterwards.
-    lion = lion_body(step: &Lion, values: &mut [f32], gradients: &mut [f32], moments: &mut [f32])
+    pub(super) fn lion(step: &Lion, values: &mut [f32], gradients: &mut [f32], moments: &mut [f32]) {
+        lion_body(step, values, gradients, moments);
+    }
 }
 
 dispatched! {
     /// Sum of squares, in 16 lanes that are added in order at the end.
-    squares = squares_body(values: &[f32]) -> f64
+    pub(super) fn squares(values: &[f32]) -> f64 {
+        squares_body(values)
+    }
 }
 
 #[inline(always)]

@@ -218,33 +218,19 @@ unsafe fn store<L: Lanes, const ROWS: usize, const WIDE: usize>(sums: &[[L::Vect
         match data {
             Cells::Full(data) => {
                 let data = data.as_mut_ptr();
-                for row in 0..ROWS {
-                    if row < height {
-                        for vector in 0..WIDE {
-                            let from = vector * L::WIDTH;
-                            L::store(
-                                sums[row][vector],
-                                data.add(row * stride + from),
-                                (width - from).min(L::WIDTH),
-                                add,
-                            );
-                        }
+                for (row, sums) in sums.iter().enumerate().take(height) {
+                    for (vector, sum) in sums.iter().enumerate() {
+                        let from = vector * L::WIDTH;
+                        L::store(*sum, data.add(row * stride + from), (width - from).min(L::WIDTH), add);
                     }
                 }
             }
             Cells::Half(data) => {
                 let data = data.as_mut_ptr();
-                for row in 0..ROWS {
-                    if row < height {
-                        for vector in 0..WIDE {
-                            let from = vector * L::WIDTH;
-                            L::store_half(
-                                sums[row][vector],
-                                data.add(row * stride + from),
-                                (width - from).min(L::WIDTH),
-                                add,
-                            );
-                        }
+                for (row, sums) in sums.iter().enumerate().take(height) {
+                    for (vector, sum) in sums.iter().enumerate() {
+                        let from = vector * L::WIDTH;
+                        L::store_half(*sum, data.add(row * stride + from), (width - from).min(L::WIDTH), add);
                     }
                 }
             }
