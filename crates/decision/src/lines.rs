@@ -317,7 +317,7 @@ impl Answer for CaseAnswers<'_> {
                 let result = self.worker.decide(std::slice::from_ref(&case)).pop();
                 self.decided(case.case_id.into_owned(), number, result)
             }
-            Err(failure) => failure,
+            Err(failure) => *failure,
         };
         write_line(&answer, out)
     }
@@ -327,13 +327,13 @@ impl Answer for CaseAnswers<'_> {
             return None;
         }
         let mut cases = Vec::with_capacity(lines.len());
-        let failures: Vec<Option<DecisionLine>> =
+        let failures: Vec<Option<Box<DecisionLine>>> =
             lines.iter().map(|(number, line)| read(*number, *line).map(|case| cases.push(case)).err()).collect();
         let mut results = self.worker.decide(&cases).into_iter();
         let mut cases = cases.into_iter();
         let mut failed = 0;
         for ((number, _), failure) in lines.iter().zip(failures) {
-            let answer = failure.unwrap_or_else(|| {
+            let answer = failure.map(|failure| *failure).unwrap_or_else(|| {
                 let case_id = cases.next().map(|case| case.case_id.into_owned());
                 self.decided(case_id.unwrap_or_default(), *number, results.next())
             });
@@ -365,7 +365,7 @@ impl CaseAnswers<'_> {
 }
 
 /// The case of a line, or the line that says why there is none.
-fn read(number: u64, line: Line<'_>) -> Result<Case<'_>, DecisionLine> {
+fn read(number: u64, line: Line<'_>) -> Result<Case<'_>, Box<DecisionLine>> {
     let problem = match line {
         Line::Text(text) => match Case::read(text, number) {
             Ok(case) => return Ok(case),
@@ -373,7 +373,7 @@ fn read(number: u64, line: Line<'_>) -> Result<Case<'_>, DecisionLine> {
         },
         Line::TooLong => format!("the line is longer than {MAXIMUM_LINE} bytes"),
     };
-    Err(failure(format!("line:{number}"), number, problem))
+    Err(Box::new(failure(format!("line:{number}"), number, problem)))
 }
 
 fn failure(case_id: String, number: u64, error: String) -> DecisionLine {

@@ -96,7 +96,12 @@ fn a_model_of_each_kind_learns_decides_and_is_measured() {
     assert!(evaluate(&rules, &decided.stdout).status.success());
     for kind in ["multihead", "decoder"] {
         let artifact = folder(&format!("learning-{kind}")).join("artifact");
-        let output = train(kind, &artifact, &[]);
+        let more: &[&str] = match kind {
+            "multihead" => &[],
+            // A decoder has to learn to write first.
+            _ => &["--set", "steps=120", "--set", "batch.tokens=3000", "--set", "model.layers=2"],
+        };
+        let output = train(kind, &artifact, more);
         assert!(output.status.success(), "{kind}: {}", says(&output));
         let decided = decide(&artifact, "1", &input);
         let answers = lines(&decided.stdout);
@@ -107,9 +112,9 @@ fn a_model_of_each_kind_learns_decides_and_is_measured() {
         let card = artifact.join("mine.json");
         assert!(evaluate(&card, &decided.stdout).status.success());
         let figures: Value = serde_json::from_slice(&std::fs::read(&card).expect("a scorecard")).expect("JSON");
-        // Twice what blind guessing of the most frequent outcome would not reach: something was learned.
-        let least = if kind == "multihead" { 0.55 } else { 0.3 };
-        assert!(figures["accuracy"]["value"].as_f64() > Some(least), "{kind}: {}", figures["accuracy"]);
+        // Whoever always says CLEAR gives no reasons, and has nothing here.
+        assert!(figures["reasons_f1"]["value"].as_f64() > Some(0.2), "{kind}: {}", figures["reasons_f1"]);
+        assert!(figures["accuracy"]["value"].as_f64() > Some(0.5), "{kind}: {}", figures["accuracy"]);
         let compared = probity(&["compare", text(&rules), text(&card), "--fail-on-regression"], b"");
         assert_eq!(compared.status.code(), Some(1), "no such model is as good as the rules");
         let manifest = std::fs::read(artifact.join("manifest.json")).expect("a manifest");
