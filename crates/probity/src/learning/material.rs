@@ -39,7 +39,7 @@ pub(crate) struct Material {
 /// Cases to train on.
 pub(crate) enum Training {
     /// Candidates by number, without end.
-    Endless(Labeller),
+    Endless(Box<Labeller>),
     /// Those of a file.
     Kept(PathBuf),
 }
@@ -95,7 +95,7 @@ fn drawn(rules: &Rules, seed: u64, validation: usize) -> anyhow::Result<Material
         .collect();
     Ok(Material {
         sample: training.draw(0..SAMPLE)?,
-        training: Training::Endless(training),
+        training: Training::Endless(Box::new(training)),
         validation: validation?,
         card: json!({"source": "drawn", "labelled_by": rules.identity()}),
     })
