@@ -45,9 +45,10 @@ impl<'l> Case<'l> {
     /// When the line is not UTF-8 or not a JSON object.
     pub fn read(line: &'l [u8], number: u64) -> Result<Self, CaseError> {
         let text = std::str::from_utf8(line).map_err(|error| CaseError::NotUtf8(error.valid_up_to()))?;
-        // A struct may also be read from an array, in the order of its fields; a case may not.
-        if text.trim_start().starts_with('[') {
-            return Err(CaseError::NotJson("it is an array".to_owned()));
+        // A struct may also be read from an array, in the order of its fields; a case may not. And what is said of a
+        // string or a number would repeat it.
+        if !text.trim_start().starts_with('{') {
+            return Err(CaseError::NotJson("it is not an object".to_owned()));
         }
         let envelope: Envelope<'l> =
             serde_json::from_str(text).map_err(|error| CaseError::NotJson(error.to_string()))?;

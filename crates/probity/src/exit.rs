@@ -51,6 +51,13 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
             if error.chain().any(|cause| cause.is::<UsageError>()) {
                 return ExitCode::from(2);
             }
+            // Checkpoints are good, and recipe or data must change: a gate, not a fault.
+            let diverged = |cause: &(dyn std::error::Error + 'static)| {
+                matches!(cause.downcast_ref(), Some(lm::Error::NotFinite { .. }))
+            };
+            if error.chain().any(diverged) {
+                return ExitCode::from(1);
+            }
             let input = error.chain().any(|cause| {
                 cause.is::<InputError>()
                     || cause.is::<deciders::rules::Error>()

@@ -284,7 +284,7 @@ fn the_demo_shows_rules_and_a_model_side_by_side() {
     assert!(output.status.success(), "{}", says(&output));
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(shown.contains("reasons F1") && shown.contains("throughput cases/s"), "{shown}");
-    for name in ["comparison.html", "model-scorecard.json", "model/manifest.json", "report.html"] {
+    for name in ["comparison.html", "model-scorecard.json", "demo-model/manifest.json", "report.html"] {
         assert!(out.join(name).exists(), "{name}");
     }
 }

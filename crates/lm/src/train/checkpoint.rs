@@ -75,8 +75,13 @@ impl Checkpoints {
     fn retain(&self, cursor: &Cursor, keep: usize) -> Result<()> {
         let steps = self.steps()?;
         let best = cursor.best.map(|best| best.step);
+        // The checkpoints that are kept from before a phase ended need its best to end it again.
+        let last = cursor.ended.last().map(|phase| phase.weights_of_step);
         let old = steps.len().saturating_sub(keep);
-        steps[..old].iter().filter(|step| Some(**step) != best).try_for_each(|step| remove(&self.place(*step)))
+        steps[..old]
+            .iter()
+            .filter(|step| Some(**step) != best && Some(**step) != last)
+            .try_for_each(|step| remove(&self.place(*step)))
     }
 
     /// Loads the newest checkpoint that is whole. Damaged ones are set aside under another name, and `note` is told.

@@ -108,6 +108,10 @@ where
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(|problem| problem.at(run))?;
         for (number, phase) in phases.iter().enumerate() {
+            if training.checkpoint.every == Every::Epoch && source.batches(number, 0)?.is_none() {
+                let problem = "checkpoint.every: the training data has no end, so give a number of steps".into();
+                return Err(Error::Configuration { path: run.path("recipe.json"), problem });
+            }
             let needed = training.stop.is_some() || phase.gate.is_some();
             if needed && source.validation(number, 0)?.is_none() {
                 let problem = format!("phase {:?}: an early stop or a gate needs validation data", phase.name);

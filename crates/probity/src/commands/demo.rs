@@ -99,7 +99,7 @@ fn measure(decider: &dyn Decider, out: &Path, files: [&str; 4]) -> anyhow::Resul
 
 /// Trains a model on cases that are drawn and labelled as it learns; the test set is not among them.
 fn learn(arguments: &Arguments, rules: Rules) -> anyhow::Result<Box<dyn Decider>> {
-    let out = arguments.out.join("model");
+    let out = arguments.out.join("demo-model");
     // What an earlier demo left there.
     if out.join("recipe.json").exists() {
         std::fs::remove_dir_all(&out).with_context(|| format!("failed to remove {}", out.display()))?;
@@ -138,8 +138,8 @@ fn farewell(arguments: &Arguments) -> anyhow::Result<()> {
     let model = match arguments.steps {
         0 => String::new(),
         _ => format!(
-            "\nThe comparison is {folder}/comparison.html, how training went {folder}/model/report.html. The model \
-             decides as rules do:\n\n  {program} decide transactions --with {folder}/model {folder}/test.jsonl\n"
+            "\nThe comparison is {folder}/comparison.html, how training went {folder}/demo-model/report.html. The model \
+             decides as rules do:\n\n  {program} decide transactions --with {folder}/demo-model {folder}/test.jsonl\n"
         ),
     };
     streams::print(&format!(

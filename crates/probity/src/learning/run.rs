@@ -90,14 +90,34 @@ struct Begun<'r, D> {
     #[serde(flatten)]
     recipe: &'r Recipe<D>,
     material: &'r Value,
+    /// What the model reads, and whose program makes it: another one would resume with other numbers.
+    reads: &'r str,
+    program: &'static str,
+}
+
+impl<'r, D: Common> Begun<'r, D> {
+    fn new(recipe: &'r Recipe<D>, material: &'r Value) -> Self {
+        let reads = match D::KIND {
+            Kind::Multihead => multihead::READING.input,
+            Kind::Decoder => decoder::READING.input,
+        };
+        Self { recipe, material, reads, program: env!("CARGO_PKG_VERSION") }
+    }
 }
 
 impl<'o, D: Common> Job<'o, D> {
     fn begin(order: &'o Order) -> anyhow::Result<Self> {
         let recipe: Recipe<D> = order.script.read(&order.overrides)?;
+        if recipe.training.phases.iter().any(|phase| phase.train.is_some() || phase.difficulty.is_some()) {
+            anyhow::bail!(lm::Error::Configuration {
+                path: "recipe".into(),
+                problem: "phase: train and difficulty choose among files of examples; here phases share the cases"
+                    .into(),
+            });
+        }
         let cases = recipe.details.cases().validation;
         let material = recipe.training.pool()?.install(|| order.origin.open(recipe.training.seed, cases))?;
-        let run = Run::open(&order.out, &Begun { recipe: &recipe, material: &material.card }, order.resume)?;
+        let run = Run::open(&order.out, &Begun::new(&recipe, &material.card), order.resume)?;
         Ok(Self { order, recipe, material, run })
     }
 
@@ -124,7 +144,7 @@ impl<'o, D: Common> Job<'o, D> {
             precision: details.dtype(),
             answer_tokens: details.answer_tokens(),
             files: Default::default(),
-            recipe: serde_json::to_value(Begun { recipe: &self.recipe, material: &self.material.card })?,
+            recipe: serde_json::to_value(Begun::new(&self.recipe, &self.material.card))?,
             training: serde_json::to_value(&summary)?,
             scorecards: Vec::new(),
         };

@@ -82,10 +82,12 @@ impl<E: Encoding> lm::train::Source<E::Trainee> for Source<'_, E> {
         })
     }
 
-    fn batch(&mut self, _phase: usize, epoch: u64, index: u64) -> lm::Result<Option<<E::Trainee as Trainee>::Batch>> {
+    fn batch(&mut self, phase: usize, epoch: u64, index: u64) -> lm::Result<Option<<E::Trainee as Trainee>::Batch>> {
         let start = index * self.size as u64;
         let batch = match &self.training {
             Items::Endless(labeller) => {
+                // Phases do not learn each other's cases.
+                let start = start + ((phase as u64) << 40);
                 let cases = labeller.draw(start..start + self.size as u64)?;
                 items(self.encoding, &cases)
             }

@@ -55,7 +55,8 @@ pub(super) fn record(out: &Path, recipe: &DecoderRecipe, examples: &Examples) ->
 }
 
 fn compare(recorded: &[Input], files: &[Input]) -> anyhow::Result<()> {
-    let other = files.iter().find(|file| !recorded.contains(file));
+    let gone = recorded.iter().filter(|file| !files.iter().any(|known| known.path == file.path));
+    let other = files.iter().filter(|file| !recorded.contains(file)).chain(gone).next();
     match other {
         Some(file) => Err(InputError(format!(
             "{} is not the file that the run was begun with; put that one back, or train into another folder",
