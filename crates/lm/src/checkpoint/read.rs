@@ -143,6 +143,14 @@ impl Checkpoint {
         self.read(name, shape, Some(rows), into, Dtype::decode_bf16)
     }
 
+    /// Whether there is a tensor of this name and shape that can be read.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_f32`].
+    pub fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
+        self.place(name, shape).map(|_| ())
+    }
+
     fn read<T: Send>(
         &self,
         name: &str,

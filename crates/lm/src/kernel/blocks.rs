@@ -21,7 +21,8 @@ impl<T> Columns<'_, T> {
     /// The columns of a row.
     pub(crate) fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows);
-        // SAFETY: the row lies within the matrix, and the columns of no other value overlap with these.
+        // SAFETY: ranges lie within a row of the matrix, rows are counted, and the columns of no other value overlap
+        // with these.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.width) }
     }
 }
@@ -35,8 +36,6 @@ pub(crate) fn columns<'a, T>(data: &'a mut [T], stride: usize, ranges: &[Range<u
     let first = data.as_mut_ptr();
     ranges
         .iter()
-        // SAFETY: the range lies within a row, and there is a first row unless there is none at all, when the
-        // pointer stays unused.
         .map(|range| Columns {
             start: first.wrapping_add(range.start),
             stride,

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Instruction sets that the kernels are compiled for. All give the same bytes, with one exception:
-/// [`Level::Avx512Bf16`] treats subnormal bf16 products as zero, as the instruction is defined.
+/// Instruction sets that the kernels are compiled for. All give the same bytes, but for bf16 products that are smaller
+/// than the smallest normal fp32 or larger than the largest: [`Level::Avx512Bf16`] treats the small ones as zero, as
+/// the instruction is defined, and [`Level::Portable`] rounds them before it adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
@@ -77,7 +78,7 @@ macro_rules! dispatched {
             fn body $(<$($generic: $bound),+>)? ($($argument: $type),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,bmi2")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
             fn avx512 $(<$($generic: $bound),+>)? ($($argument: $type),*) $(-> $result)? { body$(::<$($generic),+>)?($($argument),*) }
 
             #[cfg(target_arch = "x86_64")]

@@ -47,8 +47,18 @@ pub(crate) struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// Whether the checkpoint has a tensor of this shape: asked before room is made for it, because a damaged
+    /// configuration can claim any size.
+    fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
+        match &self.source {
+            Source::Checkpoint(checkpoint) => checkpoint.expect(name, shape),
+            Source::Random(_) => Ok(()),
+        }
+    }
+
     /// A normalisation's weight; ones when drawn.
     pub(crate) fn norm(&mut self, name: &str, size: usize) -> Result<Norm> {
+        self.expect(name, &[size])?;
         let mut weight = vec![1.0; size];
         if let Source::Checkpoint(checkpoint) = &self.source {
             checkpoint.read_f32(name, &[size], &mut weight)?;
@@ -63,6 +73,7 @@ impl Builder<'_> {
 
     /// A trained vector; zeros when drawn.
     pub(crate) fn bias(&mut self, name: &str, size: usize) -> Result<Range<usize>> {
+        self.expect(name, &[size])?;
         let range = self.parameters.add(name, &[size], false);
         if let Source::Checkpoint(checkpoint) = &self.source {
             checkpoint.read_f32(name, &[size], &mut self.parameters.values[range.clone()])?;
@@ -80,6 +91,7 @@ impl Builder<'_> {
         block: bool,
     ) -> Result<Matrix> {
         let rows = parts.iter().map(|(_, rows)| rows).sum();
+        parts.iter().try_for_each(|(name, rows)| self.expect(name, &[*rows, columns]))?;
         let storage = match self.frozen {
             None => {
                 let start = self.parameters.values.len();

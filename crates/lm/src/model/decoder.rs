@@ -126,6 +126,9 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Tokenizer`] if a token is not of the vocabulary.
+    ///
+    /// # Panics
+    /// If the batch's sequences do not follow each other without gaps, or its targets are not as many as its tokens.
     pub fn logits(&mut self, batch: &Tokens) -> Result<Vec<f32>> {
         self.check(batch)?;
         Ok(either!(&mut self.kind, network => network.logits(batch)))
@@ -142,6 +145,12 @@ impl Decoder {
     }
 
     fn check(&self, batch: &Tokens) -> Result<()> {
+        let (count, starts) = (batch.tokens.len(), &batch.starts);
+        let ascending = starts.first() == Some(&0) && starts.windows(2).all(|pair| pair[0] < pair[1]);
+        let empty = count == 0 && matches!(starts[..], [] | [0] | [0, 0]);
+        let whole = empty || (ascending && starts.last() == Some(&count));
+        assert!(whole, "sequences must follow each other without gaps, and none may be empty");
+        assert!(batch.targets.is_empty() || batch.targets.len() == count, "there must be a target for every token");
         let vocabulary = self.config().vocabulary;
         let targets = batch.targets.iter().filter(|target| **target != Tokens::IGNORED);
         match batch.tokens.iter().chain(targets).find(|token| **token as usize >= vocabulary) {

@@ -60,6 +60,13 @@ impl Linear {
         }
     }
 
+    /// What [`Linear::forward`] leaves for the backward pass, alone.
+    pub(crate) fn lower<E: Element>(&self, values: &[f32], input: &[E], lowered: &mut Lowered<E>, draw: Option<u64>) {
+        if let Some(adapters) = &self.adapters {
+            adapters.lower(values, input, self.matrix.columns, lowered, draw);
+        }
+    }
+
     /// [`Linear::forward`] without dropout, the weights packed before.
     pub(crate) fn answer<E: Element, T: Element>(
         &self,

@@ -295,11 +295,15 @@ fn forward<E: Element>(
     block.widen.forward(values, &work.normed, &mut trace.gate_up, false, &mut trace.lowered[2], seed(places, layer, 2));
     fit(&mut work.inner, tokens * intermediate);
     swiglu(&mut work.inner, &trace.gate_up, intermediate);
-    // When the block is computed again for its backward pass, its output is not needed; what the adapters lowered is.
-    let mut again = Vec::new();
-    let out = next.unwrap_or(&mut again);
-    out.clone_from(&trace.middle);
-    block.narrow.forward(values, &work.inner, out, true, &mut trace.lowered[3], seed(places, layer, 3));
+    let draw = seed(places, layer, 3);
+    match next {
+        Some(out) => {
+            out.clone_from(&trace.middle);
+            block.narrow.forward(values, &work.inner, out, true, &mut trace.lowered[3], draw);
+        }
+        // Computed again for its backward pass: of the last layer, only what the adapters lowered is needed.
+        None => block.narrow.lower(values, &work.inner, &mut trace.lowered[3], draw),
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "one pass over one block, called from one place")]

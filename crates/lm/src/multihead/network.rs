@@ -3,7 +3,9 @@
 use super::config::{HeadKind, MultiheadConfig};
 use super::encoding::Edges;
 use super::{Labelled, Record};
-use crate::kernel::{Attention, Element, Normed, Sight, View, product, rms_norm, rms_norm_backward, sigmoid, softmax};
+use crate::kernel::{
+    Attention, Element, Normed, Sight, View, cross_entropy, product, rms_norm, rms_norm_backward, sigmoid, softmax,
+};
 use crate::model::{Builder, Matrix, Norm, Places, Stack, block};
 use crate::{Loss, Parameters, Result};
 use std::ops::Range;
@@ -258,13 +260,10 @@ fn loss(logits: &mut [f32], kind: HeadKind, targets: &[u32], scale: f32) -> f64 
     let mut sum = 0.0;
     match kind {
         HeadKind::OneOf => {
-            softmax(logits);
-            for (class, value) in logits.iter_mut().enumerate() {
-                if holds(class) {
-                    sum -= f64::from(*value).max(1e-30).ln();
-                }
-                *value = (*value - f32::from(u8::from(holds(class)))) * scale;
-            }
+            let width = logits.len();
+            let mut slopes = vec![0.0; width];
+            sum = cross_entropy(&mut slopes, logits, width, &targets[..1], scale);
+            logits.copy_from_slice(&slopes);
         }
         HeadKind::AnyOf => {
             for (class, value) in logits.iter_mut().enumerate() {
