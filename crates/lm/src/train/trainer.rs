@@ -109,8 +109,9 @@ where
             .map_err(|problem| problem.at(run))?;
         for (number, phase) in phases.iter().enumerate() {
             if training.checkpoint.every == Every::Epoch && source.batches(number, 0)?.is_none() {
-                let problem = "checkpoint.every: the training data has no end, so give a number of steps".into();
-                return Err(Error::Configuration { path: run.path("recipe.json"), problem });
+                let note = "checkpoint.every is an epoch, and the training data has no end: nothing is saved or measured \
+                            before the run ends; give a number of steps";
+                progress.note(note);
             }
             let needed = training.stop.is_some() || phase.gate.is_some();
             if needed && source.validation(number, 0)?.is_none() {
