@@ -55,9 +55,12 @@ impl<'a, E: Element> Reader<'a, E> {
             Some(Held::new(matrix.applied(&network.parameters.values), matrix.columns, matrix.rows))
         };
         let head = hold(network.head.as_ref().unwrap_or(&network.embedding));
-        let linears = |block: &'a Block| [&block.attend, &block.merge, &block.widen, &block.narrow];
-        let blocks =
-            network.stack.blocks.iter().map(|block| linears(block).map(|Linear { matrix, .. }| hold(matrix))).collect();
+        let blocks = network
+            .stack
+            .blocks
+            .iter()
+            .map(|block| block.linears().map(|Linear { matrix, .. }| hold(matrix)))
+            .collect();
         Self { network, blocks, head, work: Work::default() }
     }
 

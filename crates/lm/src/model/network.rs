@@ -78,8 +78,7 @@ impl<E: Element> Network<E> {
 
     /// Bytes of weights that do not learn.
     pub(crate) fn frozen_bytes(&self) -> usize {
-        let blocks =
-            self.stack.blocks.iter().flat_map(|block| [&block.attend, &block.merge, &block.widen, &block.narrow]);
+        let blocks = self.stack.blocks.iter().flat_map(Block::linears);
         let linears: usize = blocks.map(|linear| linear.matrix.bytes()).sum();
         linears + self.embedding.bytes() + self.head.as_ref().map_or(0, Matrix::bytes)
     }

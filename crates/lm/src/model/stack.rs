@@ -27,6 +27,13 @@ pub(crate) struct Block {
     pub(crate) narrow: Linear,
 }
 
+impl Block {
+    /// The linear layers, in the order of their use.
+    pub(crate) fn linears(&self) -> [&Linear; 4] {
+        [&self.attend, &self.merge, &self.widen, &self.narrow]
+    }
+}
+
 /// The weight of a normalisation.
 #[derive(Clone, Debug)]
 pub(crate) enum Norm {

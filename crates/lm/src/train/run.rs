@@ -3,7 +3,8 @@
 //! `recipe.json`, `log.jsonl`, `validation.jsonl`, `loss.svg`, `report.html`, `checkpoints/`, and at the end `model/`
 //! and `summary.json`.
 
-use super::checkpoint::{Checkpoints, sync};
+use super::checkpoint::Checkpoints;
+use crate::replacement::replace;
 use crate::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -82,12 +83,7 @@ impl Run {
 
     /// Writes a file so that it is either the old or the new one, whole.
     pub(super) fn write(&self, name: &str, text: &[u8]) -> Result<()> {
-        let path = self.path(name);
-        let part = self.path(&format!("{name}.part"));
-        fs::write(&part, text).map_err(Error::io(&part))?;
-        sync(&part)?;
-        fs::rename(&part, &path).map_err(Error::io(&path))?;
-        sync(&self.folder)
+        replace(&self.path(name), text)
     }
 
     pub(super) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {

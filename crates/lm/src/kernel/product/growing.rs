@@ -1,7 +1,7 @@
 //! Right operands that grow where they lie packed: keys by a column, values by a depth for each token.
 
+use super::Layout;
 use super::operand::{Output, View};
-use super::{Layout, Work};
 use crate::kernel::element::Element;
 use std::marker::PhantomData;
 
@@ -51,15 +51,8 @@ impl<E: Element> Growing<E> {
 
     /// `out (+)= left (rows x depth) * operand`, over the first columns and the first part of the depth, on the
     /// calling thread.
-    pub(crate) fn multiply(&self, words: &[u32], shape: [usize; 3], left: View<'_, E>, mut out: Output<'_>) {
-        let [rows, columns, depth] = shape;
-        let steps = depth.div_ceil(E::PER_WORD);
-        assert!(columns <= self.layout.columns && steps <= self.layout.steps && words.len() >= self.words());
-        left.check(rows, depth);
-        out.check(rows, columns);
-        if rows > 0 && columns > 0 {
-            let layout = Layout { columns, depth, ..self.layout };
-            Work { layout, words, left, start: 0, skip: 0, first: true }.run(rows, &mut out, false);
-        }
+    pub(crate) fn multiply(&self, words: &[u32], shape: [usize; 3], left: View<'_, E>, out: Output<'_>) {
+        assert!(words.len() >= self.words());
+        self.layout.multiply(words, shape, left, out);
     }
 }

@@ -1,7 +1,7 @@
 //! A right operand packed once for many products on all threads: weights while a model answers.
 
 use super::operand::{Output, Right, View};
-use super::{BLOCK, Layout, Work};
+use super::{Layout, Work, block, is_worth_threads};
 use crate::kernel::element::Element;
 use std::marker::PhantomData;
 
@@ -36,8 +36,8 @@ impl<E: Element> Held<E> {
         if rows == 0 || columns == 0 {
             return;
         }
-        let parallel = rows * columns * depth > 1 << 18 && rayon::current_num_threads() > 1;
-        let block = if out.is_narrow() { depth.max(1) } else { BLOCK * E::PER_WORD };
+        let parallel = is_worth_threads([rows, columns, depth]);
+        let block = block::<E>(depth, &out);
         for start in (0..depth.max(1)).step_by(block) {
             let layout = Layout { depth: block.min(depth - start), ..self.layout };
             let skip = start / E::PER_WORD;

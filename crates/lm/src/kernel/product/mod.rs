@@ -35,14 +35,23 @@ thread_local! {
 
 /// `out (+)= left (rows x depth) * right (depth x columns)`, on all threads of the current pool.
 pub(crate) fn product<E: Element>(shape: [usize; 3], left: View<'_, E>, right: Right<'_>, out: Output<'_>) {
-    let [rows, columns, depth] = shape;
-    let parallel = rows * columns * depth > 1 << 18 && rayon::current_num_threads() > 1;
-    run(shape, left, right, out, parallel);
+    run(shape, left, right, out, is_worth_threads(shape));
 }
 
 /// The same on the calling thread.
 pub(crate) fn product_serial<E: Element>(shape: [usize; 3], left: View<'_, E>, right: Right<'_>, out: Output<'_>) {
     run(shape, left, right, out, false);
+}
+
+/// Whether a product is large enough to be divided among threads.
+fn is_worth_threads(shape: [usize; 3]) -> bool {
+    shape.iter().product::<usize>() > 1 << 18 && rayon::current_num_threads() > 1
+}
+
+/// Numbers that are added up before the result is touched. A narrow result cannot hold partial sums, so that its sums
+/// are not cut.
+fn block<E: Element>(depth: usize, out: &Output<'_>) -> usize {
+    if out.is_narrow() { depth.max(1) } else { BLOCK * E::PER_WORD }
 }
 
 fn run<E: Element>(shape: [usize; 3], left: View<'_, E>, right: Right<'_>, mut out: Output<'_>, parallel: bool) {
@@ -53,8 +62,7 @@ fn run<E: Element>(shape: [usize; 3], left: View<'_, E>, right: Right<'_>, mut o
     if rows == 0 || columns == 0 {
         return;
     }
-    // A narrow result cannot hold partial sums, so that its sums are not cut.
-    let block = if out.is_narrow() { depth.max(1) } else { BLOCK * E::PER_WORD };
+    let block = block::<E>(depth, &out);
     let mut words = RIGHT.take();
     let mut start = 0;
     loop {
@@ -108,6 +116,21 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// `out (+)= left (rows x depth) * operand` on the calling thread, over the first columns and the first part of the
+    /// depth of an operand that lies so in `words`. The sums are not cut.
+    fn multiply<E: Element>(&self, words: &[u32], shape: [usize; 3], left: View<'_, E>, mut out: Output<'_>) {
+        let [rows, columns, depth] = shape;
+        assert!(columns <= self.columns && depth.div_ceil(E::PER_WORD) <= self.steps);
+        left.check(rows, depth);
+        out.check(rows, columns);
+        if rows > 0 && columns > 0 {
+            let layout = Self { columns, depth, ..*self };
+            Work { layout, words, left, start: 0, skip: 0, first: true }.run(rows, &mut out, false);
+        }
+    }
+}
+
 /// A right operand packed once and multiplied from the left many times, on the calling thread. Its sums are not
 /// cut, so that a sum over the first part of the depth gives the same bytes as one over more followed by zeros.
 pub(crate) struct Packed<E> {
@@ -130,15 +153,8 @@ impl<E: Element> Packed<E> {
     }
 
     /// `out (+)= left (rows x depth) * right`, over the first columns and the first part of the depth.
-    pub(crate) fn multiply(&self, shape: [usize; 3], left: View<'_, E>, mut out: Output<'_>) {
-        let [rows, columns, depth] = shape;
-        assert!(columns <= self.layout.columns && depth.div_ceil(E::PER_WORD) <= self.layout.steps);
-        left.check(rows, depth);
-        out.check(rows, columns);
-        if rows > 0 && columns > 0 {
-            let layout = Layout { columns, depth, ..self.layout };
-            Work { layout, words: &self.words, left, start: 0, skip: 0, first: true }.run(rows, &mut out, false);
-        }
+    pub(crate) fn multiply(&self, shape: [usize; 3], left: View<'_, E>, out: Output<'_>) {
+        self.layout.multiply(&self.words, shape, left, out);
     }
 }
 
