@@ -3,8 +3,10 @@
 mod files;
 mod merges;
 mod outline;
+mod spelling;
 mod training;
 
+pub(super) use spelling::{Piece, Pieces, Spelling, spelled_bytes};
 pub use training::TrainingOptions;
 
 use crate::{Error, Result};
