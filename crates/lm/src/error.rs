@@ -52,6 +52,18 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// No answer can be held to a form: a schema or expression that cannot be compiled, or an answer that left it.
+    #[error("{0}")]
+    Grammar(String),
+    /// A request cannot be answered.
+    #[error("{0}")]
+    Request(String),
+    /// Too many requests wait already.
+    #[error("too many requests wait to be answered")]
+    Busy,
+    /// The system gives no threads.
+    #[error("threads: {0}")]
+    Threads(String),
     /// The loss or a gradient is no longer a number.
     #[error("the {what} is not finite at step {step}; the last good checkpoint is kept")]
     NotFinite {

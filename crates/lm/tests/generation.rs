@@ -116,7 +116,7 @@ fn answers_are_those_of_transformers() {
 fn company_order_and_threads_change_no_bit() {
     for (name, precision) in [("mistral", Precision::F32), ("mistral", Precision::Bf16), ("phi3_long", Precision::Bf16)]
     {
-        let mut decoder = open(name, precision);
+        let decoder = open(name, precision);
         // More tokens than a step reads, so that the reading of a prompt is cut; more sequences than are live at once.
         let prompts: Vec<Vec<u32>> = (0..300u32)
             .map(|number| (0..10 + number % 13).map(|place| (number * 7 + place * place * 5) % 96).collect())
@@ -170,7 +170,7 @@ fn quantised_weights_answer_too() {
 
 #[test]
 fn answers_stop_at_the_longest_sequence_of_the_model() {
-    let mut decoder = open("mistral", Precision::F32);
+    let decoder = open("mistral", Precision::F32);
     let positions = decoder.config().positions;
     let prompt: Vec<u32> = (0..positions as u32).map(|place| place % 90).collect();
     let prompts = [prompt[..positions - 3].to_vec(), prompt];
@@ -182,7 +182,7 @@ fn answers_stop_at_the_longest_sequence_of_the_model() {
 
 #[test]
 fn prompts_that_cannot_be_answered_are_named() {
-    let mut decoder = open("mistral", Precision::F32);
+    let decoder = open("mistral", Precision::F32);
     for (prompt, words) in [(vec![], "empty"), (vec![1; 129], "128 positions"), (vec![4, 96], "token 96")] {
         match decoder.generate(&[vec![1, 2], prompt], &endless(1)) {
             Err(Error::Prompt { number: 1, problem }) => assert!(problem.contains(words), "{problem}"),

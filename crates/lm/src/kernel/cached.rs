@@ -10,24 +10,22 @@ use rayon::prelude::*;
 /// Queries that are handled together.
 const BLOCK: usize = 64;
 
-/// How keys and values of one layer of one sequence lie in words: for each group the keys, then the values.
-#[derive(Clone, Copy)]
+/// Tokens of a page: whole panels of a packed operand on every processor.
+pub(crate) const PAGE: usize = 48;
+
+/// How keys and values of one layer of a page lie in words: for each group the keys, then the values.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept<E> {
     keys: Growing<E>,
     values: Growing<E>,
     groups: usize,
-    capacity: usize,
 }
 
 impl<E: Element> Kept<E> {
-    /// For up to so many tokens.
-    pub(crate) fn new(shape: &Attention, capacity: usize) -> Self {
-        Self {
-            keys: Growing::new(shape.size, capacity),
-            values: Growing::new(capacity, shape.size),
-            groups: shape.key_value_heads,
-            capacity,
-        }
+    /// For attention of a shape.
+    pub(crate) fn new(shape: &Attention) -> Self {
+        let (keys, values) = (Growing::new(shape.size, PAGE), Growing::new(PAGE, shape.size));
+        Self { keys, values, groups: shape.key_value_heads }
     }
 
     /// Words of a layer.
@@ -35,22 +33,20 @@ impl<E: Element> Kept<E> {
         self.groups * self.group_words()
     }
 
-    /// Tokens that there is room for.
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     fn group_words(&self) -> usize {
         self.keys.words() + self.values.words()
     }
 }
 
-/// A sequence's part of a pass: tokens whose rows are new, and what is kept of those before.
+/// A sequence's part of a pass: tokens whose rows are new, and what is kept of those before. Of every page the words
+/// of one layer.
 pub(crate) struct Part<'a, E> {
     /// How the layer's keys and values lie.
     pub(crate) kept: Kept<E>,
-    /// The layer's keys and values; those of the new tokens are written.
-    pub(crate) words: &'a mut [u32],
+    /// Pages that are full of tokens before.
+    pub(crate) full: Vec<&'a [u32]>,
+    /// The pages behind them; what the new tokens add is written.
+    pub(crate) open: Vec<&'a mut [u32]>,
     /// Tokens before.
     pub(crate) length: usize,
     /// New tokens.
@@ -70,26 +66,40 @@ struct Room<E> {
 struct Group<'a, E> {
     kept: Kept<E>,
     number: usize,
-    words: &'a mut [u32],
+    full: &'a [&'a [u32]],
+    open: Vec<&'a mut [u32]>,
     rows: &'a [E],
     length: usize,
+}
+
+impl<E: Element> Group<'_, E> {
+    /// Keys and values of a page.
+    fn page(&self, page: usize) -> (&[u32], &[u32]) {
+        let size = self.kept.group_words();
+        let words = match self.full.get(page) {
+            Some(words) => &words[self.number * size..(self.number + 1) * size],
+            None => &*self.open[page - self.full.len()],
+        };
+        words.split_at(self.kept.keys.words())
+    }
 }
 
 impl Attention {
     /// Weighted values into `out` (rows of all heads) from the rows of all parts' new tokens, one part behind
     /// another.
-    pub(crate) fn cached<E: Element>(&self, mut out: &mut [E], mut rows: &[E], parts: Vec<Part<'_, E>>) {
+    pub(crate) fn cached<E: Element>(&self, mut out: &mut [E], mut rows: &[E], parts: &mut [Part<'_, E>]) {
         let width = self.heads * self.size;
         let mut tasks = Vec::with_capacity(parts.len() * self.key_value_heads);
-        for Part { kept, words, length, count } in parts {
-            let (part_out, out_rest) = out.split_at_mut(count * width);
-            let (part_rows, rows_rest) = rows.split_at(count * self.row());
+        for Part { kept, full, open, length, count } in parts {
+            let (part_out, out_rest) = out.split_at_mut(*count * width);
+            let (part_rows, rows_rest) = rows.split_at(*count * self.row());
             (out, rows) = (out_rest, rows_rest);
+            let mut pages: Vec<_> = open.iter_mut().map(|words| words.chunks_exact_mut(kept.group_words())).collect();
             let outs = columns(part_out, width, &self.query_columns());
-            let groups = words.chunks_exact_mut(kept.group_words()).zip(outs).enumerate();
-            tasks.extend(
-                groups.map(|(number, (words, out))| (Group { kept, number, words, rows: part_rows, length }, out)),
-            );
+            tasks.extend(outs.into_iter().enumerate().map(|(number, out)| {
+                let open = pages.iter_mut().filter_map(Iterator::next).collect();
+                (Group { kept: *kept, number, full, open, rows: part_rows, length: *length }, out)
+            }));
         }
         tasks.into_par_iter().for_each_init(Room::default, |room, (mut group, mut out)| {
             self.remember(&mut group);
@@ -101,9 +111,10 @@ impl Attention {
     fn remember<E: Element>(&self, group: &mut Group<'_, E>) {
         let key = (self.heads + group.number) * self.size;
         let value = key + self.key_value_heads * self.size;
-        let (keys, values) = group.words.split_at_mut(group.kept.keys.words());
         for (place, row) in group.rows.chunks_exact(self.row()).enumerate() {
-            let at = group.length + place;
+            let (page, at) = ((group.length + place) / PAGE, (group.length + place) % PAGE);
+            let words = &mut group.open[page - group.full.len()];
+            let (keys, values) = words.split_at_mut(group.kept.keys.words());
             group.kept.keys.write_column(keys, at, &row[key..key + self.size]);
             group.kept.values.write_depth(values, at, &row[value..value + self.size]);
         }
@@ -111,7 +122,6 @@ impl Attention {
 
     fn answer<E: Element>(&self, room: &mut Room<E>, group: &Group<'_, E>, out: &mut Columns<'_, E>) {
         let (stride, size) = (self.row(), self.size);
-        let (keys, values) = group.words.split_at(group.kept.keys.words());
         let total = group.length + group.rows.len() / stride;
         for head in 0..self.group() {
             let query = (group.number * self.group() + head) * size;
@@ -122,14 +132,24 @@ impl Attention {
                 let padded = seen.next_multiple_of(E::PER_WORD);
                 room.fit(count, padded, size);
                 let left = View::deep(&group.rows[(first - group.length) * stride + query..], stride);
-                let scores = f32::output(&mut room.scores, padded, false);
-                group.kept.keys.multiply(keys, [count, seen, size], left, scores);
+                for from in (0..seen).step_by(PAGE) {
+                    let scores = f32::output(&mut room.scores[from..], padded, false);
+                    let shape = [count, PAGE.min(seen - from), size];
+                    group.kept.keys.multiply(group.page(from / PAGE).0, shape, left, scores);
+                }
                 let (weights, logs) = (&mut room.weights, &mut room.logs);
                 let frame = Frame { width: padded, from: first, length: total, view: self.view, scale: self.scale() };
                 soften(weights, &mut room.scores, frame, logs);
-                let left = View::deep(&room.weights[..], padded);
-                let sums = f32::output(&mut room.sums, size, false);
-                group.kept.values.multiply(values, [count, size, padded], left, sums);
+                // Page by page, and yet one sum: the bytes are those of values that lie in one piece.
+                for from in (0..padded).step_by(PAGE) {
+                    let left = View::deep(&room.weights[from..], padded);
+                    let sums = f32::output(&mut room.sums, size, false);
+                    let (shape, values) = ([count, size, PAGE.min(padded - from)], group.page(from / PAGE).1);
+                    match from {
+                        0 => group.kept.values.multiply(values, shape, left, sums),
+                        _ => group.kept.values.extend(values, shape, left, sums),
+                    }
+                }
                 for (row, sums) in (first - group.length..).zip(room.sums.chunks(size)) {
                     store(&mut out.row(row)[head * size..(head + 1) * size], sums);
                 }
@@ -158,17 +178,20 @@ mod tests {
     fn cached<E: Element>(shape: &Attention, rows: &[E], pieces: &[usize]) -> Vec<E> {
         let (stride, width) = (shape.row(), shape.heads * shape.size);
         let total = rows.len() / stride;
-        let kept = Kept::<E>::new(shape, total);
+        let kept = Kept::<E>::new(shape);
         // What was there before must not matter.
-        let mut words = vec![u32::MAX; kept.words()];
+        let mut pages = vec![vec![u32::MAX; kept.words()]; total.div_ceil(PAGE)];
         let mut out = vec![E::default(); total * width];
         let (mut length, mut pieces) = (0, pieces.iter());
         while length < total {
             let count = pieces.next().map_or(total - length, |count| *count.min(&(total - length)));
             let range = length..length + count;
-            let part = Part { kept, words: &mut words, length, count };
+            let (full, open) = pages.split_at_mut(length / PAGE);
+            let full = full.iter().map(Vec::as_slice).collect();
+            let open = open[..(length + count).div_ceil(PAGE) - length / PAGE].iter_mut().map(Vec::as_mut_slice);
+            let part = Part { kept, full, open: open.collect(), length, count };
             let rows = &rows[range.start * stride..range.end * stride];
-            shape.cached(&mut out[range.start * width..range.end * width], rows, vec![part]);
+            shape.cached(&mut out[range.start * width..range.end * width], rows, &mut [part]);
             length += count;
         }
         out

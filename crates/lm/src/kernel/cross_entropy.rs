@@ -67,11 +67,9 @@ dispatched! {
 }
 
 dispatched! {
-    /// The place of the largest logit of a row, the first of equals, and the logarithm of its probability, which is
-    /// not a number if a logit is not. The logits are used up.
-    pub(crate) fn likeliest(logits: &mut [f32]) -> (u32, f32) {
+    /// The logarithm of the sum of the exponentials of a row of logits, which are used up.
+    pub(crate) fn log_sum(logits: &mut [f32]) -> f32 {
         let most = largest(logits);
-        let place = logits.iter().position(|logit| *logit == most).unwrap_or(0);
-        (place as u32, -loss_of(logits, place).0)
+        most + exponentials(logits, 1.0, most).ln()
     }
 }

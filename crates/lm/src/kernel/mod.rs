@@ -16,14 +16,14 @@ mod rotary;
 
 pub(crate) use activation::{swiglu, swiglu_backward};
 pub(crate) use attention::{Attention, Sight};
-pub(crate) use cached::{Kept, Part};
-pub(crate) use cross_entropy::{cross_entropy, likeliest, losses, softmax};
+pub(crate) use cached::{Kept, PAGE, Part};
+pub(crate) use cross_entropy::{cross_entropy, log_sum, losses, softmax};
 pub use element::Precision;
 pub(crate) use element::{Bf16, Element};
 pub(crate) use head_norm::{head_norm, head_norm_backward};
 pub use level::Level;
 pub(crate) use level::dispatched;
-pub(crate) use math::sigmoid;
+pub(crate) use math::{largest, sigmoid};
 pub(crate) use norm::{Normed, normalise, rms_norm, rms_norm_backward};
 pub use peak::product_speed;
 pub(crate) use product::{Held, Lines, Output, Right, View, product};

@@ -1,10 +1,10 @@
 //! Weights are made: read from a checkpoint or drawn, trained or frozen, with or without adapters beside them.
 
+use super::decoder::WeightStorage;
 use super::linear::{Adapters, Linear};
-use super::matrix::{Matrix, Stacked, Storage};
+use super::matrix::{Matrix, Quantized, Stacked, Storage};
 use super::stack::Norm;
 use crate::kernel::{Bf16, Precision};
-use crate::quantized::Nf4;
 use crate::{AdapterConfig, Checkpoint, Parameters, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +19,8 @@ pub(crate) enum Source<'a> {
     Checkpoint(&'a Checkpoint),
     /// A generator.
     Random(Box<ChaCha8Rng>),
+    /// Nowhere: the weights are held elsewhere, and only what lies beside them is made.
+    Elsewhere,
 }
 
 impl Source<'_> {
@@ -32,8 +34,8 @@ impl Source<'_> {
 pub(crate) struct Frozen {
     /// The format of matrices.
     pub(crate) precision: Precision,
-    /// Whether matrices of the blocks are held in NF4 with double quantisation instead.
-    pub(crate) quantized: bool,
+    /// How matrices of the blocks are held.
+    pub(crate) storage: WeightStorage,
 }
 
 /// Makes weights one after another, in the order of the parameters.
@@ -52,13 +54,16 @@ impl Builder<'_> {
     fn expect(&self, name: &str, shape: &[usize]) -> Result<()> {
         match &self.source {
             Source::Checkpoint(checkpoint) => checkpoint.expect(name, shape),
-            Source::Random(_) => Ok(()),
+            Source::Random(_) | Source::Elsewhere => Ok(()),
         }
     }
 
     /// A normalisation's weight; ones when drawn.
     pub(crate) fn norm(&mut self, name: &str, size: usize) -> Result<Norm> {
         self.expect(name, &[size])?;
+        if matches!(self.source, Source::Elsewhere) {
+            return Ok(Norm::Frozen(Vec::new()));
+        }
         let mut weight = vec![1.0; size];
         if let Source::Checkpoint(checkpoint) = &self.source {
             checkpoint.read_f32(name, &[size], &mut weight)?;
@@ -93,6 +98,7 @@ impl Builder<'_> {
         let rows = parts.iter().map(|(_, rows)| rows).sum();
         parts.iter().try_for_each(|(name, rows)| self.expect(name, &[*rows, columns]))?;
         let storage = match self.frozen {
+            _ if matches!(self.source, Source::Elsewhere) => Storage::Full(Vec::new()),
             None => {
                 let start = self.parameters.values.len();
                 for (name, rows) in parts {
@@ -102,7 +108,16 @@ impl Builder<'_> {
                 }
                 Storage::Trained(start..self.parameters.values.len())
             }
-            Some(Frozen { precision: Precision::F32, quantized }) if !(quantized && block) => {
+            Some(Frozen { storage, .. }) if block && storage != WeightStorage::Plain => {
+                let mut tensors = Vec::with_capacity(parts.len());
+                for (name, rows) in parts {
+                    let mut whole = vec![0.0; rows * columns];
+                    fill(&mut self.source, name, &[*rows, columns], &mut whole, spread)?;
+                    tensors.push(Quantized::new(storage, &whole, *rows, columns));
+                }
+                Storage::Quantized(Stacked(tensors))
+            }
+            Some(Frozen { precision: Precision::F32, .. }) => {
                 let mut data = vec![0.0; rows * columns];
                 let mut rest = &mut data[..];
                 for (name, rows) in parts {
@@ -111,15 +126,6 @@ impl Builder<'_> {
                     fill(&mut self.source, name, &[*rows, columns], into, spread)?;
                 }
                 Storage::Full(data)
-            }
-            Some(Frozen { quantized: true, .. }) if block => {
-                let mut tensors = Vec::with_capacity(parts.len());
-                for (name, rows) in parts {
-                    let mut whole = vec![0.0; rows * columns];
-                    fill(&mut self.source, name, &[*rows, columns], &mut whole, spread)?;
-                    tensors.push(Nf4::quantize(&whole, *rows, columns));
-                }
-                Storage::Quantized(Stacked(tensors))
             }
             Some(_) => Storage::Half(self.half(parts, rows, columns, spread)?),
         };
@@ -136,7 +142,7 @@ impl Builder<'_> {
                     checkpoint.read_bf16(name, &[*rows, columns], &mut part)?;
                     data.extend(part.into_iter().map(Bf16));
                 }
-                Source::Random(_) => {
+                Source::Random(_) | Source::Elsewhere => {
                     let mut part = vec![0.0; rows * columns];
                     fill(&mut self.source, name, &[*rows, columns], &mut part, spread)?;
                     data.extend(part.into_iter().map(<Bf16 as crate::kernel::Element>::of));
@@ -161,6 +167,7 @@ fn fill(source: &mut Source<'_>, name: &str, shape: &[usize], into: &mut [f32], 
             normal(draw, into, SPREAD * spread);
             Ok(())
         }
+        Source::Elsewhere => Ok(()),
     }
 }
 

@@ -31,10 +31,23 @@ pub struct Decoder {
     adapter: Option<AdapterConfig>,
 }
 
+/// The network in either precision.
 #[derive(Clone, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Full(Box<Network<f32>>),
     Half(Box<Network<Bf16>>),
+}
+
+/// How a model that only answers holds the matrices of its blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightStorage {
+    /// In the precision in which it computes.
+    #[default]
+    Plain,
+    /// In 8 bits, blocks of a row scaled by their largest number.
+    Int8,
+    /// In 4 bits: NF4 with double quantisation (Dettmers et al. 2023).
+    Nf4,
 }
 
 /// Does the same in either precision.
@@ -45,6 +58,22 @@ macro_rules! either {
             Kind::Half($network) => $do,
         }
     };
+}
+
+impl Kind {
+    fn build(
+        config: Config,
+        source: Source<'_>,
+        precision: Precision,
+        frozen: Option<Frozen>,
+        lora: Option<&AdapterConfig>,
+        seed: u64,
+    ) -> Result<Self> {
+        Ok(match precision {
+            Precision::F32 => Self::Full(Box::new(Network::build(config, source, frozen, lora, seed)?)),
+            Precision::Bf16 => Self::Half(Box::new(Network::build(config, source, frozen, lora, seed)?)),
+        })
+    }
 }
 
 impl Decoder {
@@ -59,6 +88,18 @@ impl Decoder {
         Self::build(config, Source::Checkpoint(&checkpoint), precision, method, seed)
     }
 
+    /// Reads a checkpoint folder of `transformers`, to answer only.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`].
+    pub fn open_stored(folder: &Path, precision: Precision, storage: WeightStorage) -> Result<Self> {
+        let config = Config::read(folder)?;
+        let checkpoint = Checkpoint::open(folder)?;
+        let frozen = Some(Frozen { precision, storage });
+        let kind = Kind::build(config, Source::Checkpoint(&checkpoint), precision, frozen, None, 0)?;
+        Ok(Self { kind, adapter: None })
+    }
+
     /// Draws the weights of a new model.
     ///
     /// # Errors
@@ -68,22 +109,24 @@ impl Decoder {
     }
 
     fn build(config: Config, source: Source<'_>, precision: Precision, method: &Method, seed: u64) -> Result<Self> {
-        let plain = Frozen { precision, quantized: false };
+        let plain = Frozen { precision, storage: WeightStorage::Plain };
         let (frozen, lora) = match method {
             Method::None => (Some(plain), None),
             Method::Full => (None, None),
             Method::Lora(lora) => (Some(plain), Some(lora)),
-            Method::Qlora(lora) => (Some(Frozen { quantized: true, ..plain }), Some(lora)),
+            Method::Qlora(lora) => (Some(Frozen { storage: WeightStorage::Nf4, ..plain }), Some(lora)),
         };
         if let Some(adapter) = lora {
             let problem = |problem| Error::Configuration { path: "method".into(), problem };
             adapter.check(&config).map_err(problem)?;
         }
-        let kind = match precision {
-            Precision::F32 => Kind::Full(Box::new(Network::build(config, source, frozen, lora, seed)?)),
-            Precision::Bf16 => Kind::Half(Box::new(Network::build(config, source, frozen, lora, seed)?)),
-        };
+        let kind = Kind::build(config, source, precision, frozen, lora, seed)?;
         Ok(Self { kind, adapter: lora.cloned() })
+    }
+
+    /// The network alone.
+    pub(crate) fn into_kind(self) -> Kind {
+        self.kind
     }
 
     /// Reads a checkpoint folder and an adapter folder of `peft` beside it. The adapter learns if it trains on.
@@ -140,8 +183,8 @@ impl Decoder {
     /// # Errors
     /// [`Error::Prompt`] if a prompt is empty, longer than [`Config::positions`] or has a token that is not of the
     /// vocabulary, or if the model answers with what is not a number.
-    pub fn generate(&mut self, prompts: &[Vec<u32>], options: &Generation) -> Result<Vec<Answer>> {
-        either!(&mut self.kind, network => network.generate(prompts, options))
+    pub fn generate(&self, prompts: &[Vec<u32>], options: &Generation) -> Result<Vec<Answer>> {
+        either!(&self.kind, network => network.generate(prompts, options))
     }
 
     fn check(&self, batch: &Tokens) -> Result<()> {

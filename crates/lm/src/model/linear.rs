@@ -137,7 +137,7 @@ impl Adapters {
     }
 
     /// Adds to `out` what the adapters make of `count` rows, for a layer of so many rows and columns.
-    fn forward<E: Element, T: Element>(
+    pub(super) fn forward<E: Element, T: Element>(
         &self,
         values: &[f32],
         input: &[E],

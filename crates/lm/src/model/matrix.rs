@@ -1,7 +1,8 @@
 //! A weight matrix as it is held: among the trained parameters, or frozen in one of several storages.
 
+use super::decoder::WeightStorage;
 use crate::kernel::{Bf16, Element, Lines, Right, View, product};
-use crate::quantized::Nf4;
+use crate::quantized::{Int8, Nf4};
 use std::ops::Range;
 
 /// A matrix of so many rows (outputs) and columns (inputs), row-major.
@@ -21,13 +22,50 @@ pub(crate) enum Storage {
     Full(Vec<f32>),
     /// Frozen in bf16.
     Half(Vec<Bf16>),
-    /// Frozen in NF4, tensor by tensor as they are quantised, rows on rows.
+    /// Frozen in few bits, tensor by tensor as they are quantised, rows on rows.
     Quantized(Stacked),
 }
 
 /// Quantised tensors of equal width laid one below another.
 #[derive(Clone, Debug)]
-pub(crate) struct Stacked(pub(crate) Vec<Nf4>);
+pub(crate) struct Stacked(pub(crate) Vec<Quantized>);
+
+/// A quantised tensor.
+#[derive(Clone, Debug)]
+pub(crate) enum Quantized {
+    Int8(Int8),
+    Nf4(Nf4),
+}
+
+impl Quantized {
+    pub(crate) fn new(storage: WeightStorage, values: &[f32], rows: usize, columns: usize) -> Self {
+        match storage {
+            WeightStorage::Int8 => Self::Int8(Int8::quantize(values, rows, columns)),
+            WeightStorage::Nf4 | WeightStorage::Plain => Self::Nf4(Nf4::quantize(values, rows, columns)),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Int8(tensor) => tensor.rows(),
+            Self::Nf4(tensor) => tensor.rows(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Int8(tensor) => tensor.bytes(),
+            Self::Nf4(tensor) => tensor.bytes(),
+        }
+    }
+
+    fn dequantize_row(&self, row: usize, from: usize, into: &mut [f32]) {
+        match self {
+            Self::Int8(tensor) => tensor.dequantize_row(row, from, into),
+            Self::Nf4(tensor) => tensor.dequantize_row(row, from, into),
+        }
+    }
+}
 
 impl Lines for Stacked {
     fn read(&self, row: usize, from: usize, into: &mut [f32]) {
@@ -61,6 +99,11 @@ impl Matrix {
             Storage::Half(data) => Right::Half(View::wide(data, self.columns)),
             Storage::Quantized(stacked) => Right::MadeWide(stacked),
         }
+    }
+
+    /// Whether reading the matrix costs arithmetic: packing it would undo what its storage saves.
+    pub(crate) fn is_quantized(&self) -> bool {
+        matches!(self.storage, Storage::Quantized(_))
     }
 
     /// A row in fp32.
@@ -101,7 +144,7 @@ impl Matrix {
             Storage::Trained(_) => 0,
             Storage::Full(data) => data.len() * 4,
             Storage::Half(data) => data.len() * 2,
-            Storage::Quantized(stacked) => stacked.0.iter().map(Nf4::bytes).sum(),
+            Storage::Quantized(stacked) => stacked.0.iter().map(Quantized::bytes).sum(),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! A decoder: embedding, blocks, head and the loss of the next token.
 
 use super::build::{Builder, Frozen, Source};
-use super::frequencies::frequencies;
 use super::matrix::{Matrix, Storage};
 use super::stack::{Block, Norm, Places, Stack};
-use crate::config::{Architecture, Config, Scaling};
+use super::tables::Tables;
+use crate::config::{Architecture, Config};
 use crate::kernel::{
-    Attention, Element, Normed, Sight, Turns, View, cross_entropy, losses, product, rms_norm, rms_norm_backward,
+    Attention, Element, Normed, Sight, View, cross_entropy, losses, product, rms_norm, rms_norm_backward,
 };
 use crate::{AdapterConfig, Loss, Parameters, Result, Tokens};
 
@@ -19,11 +19,11 @@ pub(crate) struct Network<E> {
     pub(crate) config: Config,
     pub(crate) parameters: Parameters,
     pub(super) embedding: Matrix,
-    pub(super) stack: Stack<E>,
+    pub(crate) stack: Stack<E>,
     pub(super) norm: Norm,
     /// None when the embedding is the head.
     pub(super) head: Option<Matrix>,
-    pub(super) turns: [Turns; 2],
+    turns: Tables,
     work: Work<E>,
 }
 
@@ -67,7 +67,7 @@ impl<E: Element> Network<E> {
         };
         let mut stack = Stack::new(blocks, attention, width, config.intermediate, config.norm_epsilon);
         stack.input_learns = matches!(embedding.storage, Storage::Trained(_));
-        let turns = [Turns::default(), Turns::default()];
+        let turns = Tables::new(&config.rotary);
         Ok(Self { config, parameters: builder.parameters, embedding, stack, norm, head, turns, work: Work::default() })
     }
 
@@ -115,7 +115,7 @@ impl<E: Element> Network<E> {
         let loss = self.head_pass(batch, Some(scale));
         let mut stream = std::mem::take(&mut self.work.stream);
         let Parameters { values, gradients, .. } = &mut self.parameters;
-        let places = places(&self.config, &self.turns, batch, &self.work.positions, Some(draw));
+        let places = places(&self.turns, batch, &self.work.positions, Some(draw));
         self.stack.backward(values, gradients, &mut stream, &places);
         if let Storage::Trained(range) = &self.embedding.storage {
             let gradients = &mut gradients[range.clone()];
@@ -135,7 +135,7 @@ impl<E: Element> Network<E> {
     fn stream(&mut self, batch: &Tokens, draw: Option<u64>) {
         let width = self.config.hidden;
         let longest = batch.starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        self.prepare_turns(longest);
+        self.turns.reach(longest);
         self.work.positions.clear();
         for bounds in batch.starts.windows(2) {
             self.work.positions.extend(0..(bounds[1] - bounds[0]) as u32);
@@ -145,20 +145,8 @@ impl<E: Element> Network<E> {
         for (token, row) in batch.tokens.iter().zip(input.chunks_mut(width)) {
             self.embedding.row(values, *token as usize, row);
         }
-        let places = places(&self.config, &self.turns, batch, &self.work.positions, draw);
+        let places = places(&self.turns, batch, &self.work.positions, draw);
         self.stack.forward(values, &places);
-    }
-
-    /// Makes tables of turns that reach a length.
-    pub(super) fn prepare_turns(&mut self, longest: usize) {
-        if self.turns[0].positions() >= longest {
-            return;
-        }
-        let positions = longest.next_power_of_two().max(256);
-        self.turns = [false, true].map(|long| {
-            let (frequencies, factor) = frequencies(&self.config.rotary, long);
-            Turns::new(&frequencies, positions, factor)
-        });
     }
 
     /// Final norm, head and loss of the tokens that count, some rows at a time so that not all logits are held.
@@ -213,18 +201,8 @@ impl<E: Element> Network<E> {
     }
 }
 
-fn places<'a>(
-    config: &Config,
-    turns: &'a [Turns; 2],
-    batch: &'a Tokens,
-    positions: &'a [u32],
-    draw: Option<u64>,
-) -> Places<'a> {
-    let (turns, short) = match config.rotary.scaling {
-        Scaling::LongRope { original, .. } => ([&turns[0], &turns[1]], original),
-        _ => ([&turns[0], &turns[0]], usize::MAX),
-    };
-    Places { starts: &batch.starts, positions, turns: Some(turns), short, draw }
+fn places<'a>(turns: &'a Tables, batch: &'a Tokens, positions: &'a [u32], draw: Option<u64>) -> Places<'a> {
+    Places { starts: &batch.starts, positions, turns: Some(turns), draw }
 }
 
 /// The weights of a block, in the order and under the names of `transformers`. Drawn weights that lead back to the

@@ -2,8 +2,9 @@
 //! over buffers that are allocated once.
 
 use super::linear::{Linear, Lowered};
+use super::tables::Tables;
 use crate::kernel::{
-    Attention, Element, Normed, Turns, head_norm, head_norm_backward, normalise, rms_norm, rms_norm_backward, swiglu,
+    Attention, Element, Normed, head_norm, head_norm_backward, normalise, rms_norm, rms_norm_backward, swiglu,
     swiglu_backward,
 };
 use std::ops::Range;
@@ -83,10 +84,8 @@ pub(crate) struct Places<'a> {
     pub(crate) starts: &'a [usize],
     /// The place of each token in its sequence.
     pub(crate) positions: &'a [u32],
-    /// Turns of each sequence; none for a model without positions.
-    pub(crate) turns: Option<[&'a Turns; 2]>,
-    /// Sequences longer than this use the second of the turns.
-    pub(crate) short: usize,
+    /// Turns of positions; none for a model without positions.
+    pub(crate) turns: Option<&'a Tables>,
     /// Seeds dropout; none when not training.
     pub(crate) draw: Option<u64>,
 }
@@ -245,18 +244,12 @@ fn seed(places: &Places<'_>, layer: usize, linear: usize) -> Option<u64> {
     places.draw.map(|draw| draw.wrapping_add(((layer * 4 + linear) as u64) << 8))
 }
 
-/// Turns queries and keys, each sequence by its own table.
+/// Turns queries and keys.
 fn turn<E: Element>(rows: &mut [E], attention: &Attention, places: &Places<'_>, backward: bool) {
-    let Some([short, long]) = places.turns else { return };
-    let (stride, heads) = (attention.row(), attention.heads + attention.key_value_heads);
-    if std::ptr::eq(short, long) {
-        return short.apply(rows, stride, heads, attention.size, places.positions, backward);
-    }
-    for bounds in places.starts.windows(2) {
-        let turns = if bounds[1] - bounds[0] > places.short { long } else { short };
-        let rows = &mut rows[bounds[0] * stride..bounds[1] * stride];
-        turns.apply(rows, stride, heads, attention.size, &places.positions[bounds[0]..bounds[1]], backward);
-    }
+    let Some(turns) = places.turns else { return };
+    let lengths = places.starts.windows(2).map(|bounds| bounds[1] - bounds[0]);
+    let sequences = lengths.map(|length| (length, turns.is_long(length)));
+    turns.apply(rows, attention, places.positions, sequences, backward);
 }
 
 #[expect(clippy::too_many_arguments, reason = "one pass over one block, called from two places")]

@@ -182,7 +182,7 @@ impl<E: Element> Network<E> {
 }
 
 fn places(starts: &[usize]) -> Places<'_> {
-    Places { starts, positions: &[], turns: None, short: usize::MAX, draw: None }
+    Places { starts, positions: &[], turns: None, draw: None }
 }
 
 fn entry(builder: &mut Builder<'_>, name: &str, edges: Edges, sizes: &[usize], hidden: usize) -> Result<Entry> {

@@ -5,9 +5,11 @@
 //! would cost half a bit per number, so they are quantised too: less their mean, in blocks of 256, to 8 bits.
 //! Together that is 4.127 bits a number.
 
+mod int8;
 mod quantize;
 mod tables;
 
+pub use int8::Int8;
 use tables::{DYNAMIC, PAIRS};
 
 /// Numbers of a block.

@@ -1,13 +1,13 @@
 //! Right operands that grow where they lie packed: keys by a column, values by a depth for each token.
 
 use super::Layout;
-use super::operand::{Output, View};
+use super::operand::{Begin, Output, View};
 use crate::kernel::element::Element;
 use std::marker::PhantomData;
 
 /// How such an operand lies in words that its owner holds. Its sums are not cut, so that they are those of
 /// [`super::Packed`].
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Growing<E> {
     layout: Layout,
     element: PhantomData<E>,
@@ -53,6 +53,13 @@ impl<E: Element> Growing<E> {
     /// calling thread.
     pub(crate) fn multiply(&self, words: &[u32], shape: [usize; 3], left: View<'_, E>, out: Output<'_>) {
         assert!(words.len() >= self.words());
-        self.layout.multiply(words, shape, left, out);
+        self.layout.multiply(words, shape, left, out, Begin::New);
+    }
+
+    /// The same with `out`, in fp32, being the sums over depths before these: the bytes are those of one sum, if an
+    /// even number of depths came before.
+    pub(crate) fn extend(&self, words: &[u32], shape: [usize; 3], left: View<'_, E>, out: Output<'_>) {
+        assert!(words.len() >= self.words());
+        self.layout.multiply(words, shape, left, out, Begin::Continue);
     }
 }

@@ -1,7 +1,7 @@
 //! A right operand packed once for many products on all threads: weights while a model answers.
 
 use super::operand::{Output, Right, View};
-use super::{Layout, Work, block, is_worth_threads};
+use super::{Layout, Work, begin, block, is_worth_threads};
 use crate::kernel::element::Element;
 use std::marker::PhantomData;
 
@@ -41,7 +41,7 @@ impl<E: Element> Held<E> {
         for start in (0..depth.max(1)).step_by(block) {
             let layout = Layout { depth: block.min(depth - start), ..self.layout };
             let skip = start / E::PER_WORD;
-            Work { layout, words: &self.words, left, start, skip, first: start == 0 }.run(rows, &mut out, parallel);
+            Work { layout, words: &self.words, left, start, skip, begin: begin(start) }.run(rows, &mut out, parallel);
         }
     }
 }

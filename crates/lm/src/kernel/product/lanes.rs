@@ -27,6 +27,8 @@ pub(super) trait Lanes {
     unsafe fn store(vector: Self::Vector, to: *mut f32, count: usize, add: bool);
     /// The same, rounded to bf16.
     unsafe fn store_half(vector: Self::Vector, to: *mut Bf16, count: usize, add: bool);
+    /// Reads the first `count` numbers; those beyond are zero.
+    unsafe fn read(from: *const f32, count: usize) -> Self::Vector;
 }
 
 /// Plain Rust, eight at a time.
@@ -87,6 +89,14 @@ impl Lanes for Portable {
         for (to, value) in to.iter_mut().zip(vector) {
             *to = Bf16::of(if add { to.value() + value } else { value });
         }
+    }
+
+    #[inline(always)]
+    unsafe fn read(from: *const f32, count: usize) -> Self::Vector {
+        let mut lanes = [0.0; 8];
+        // SAFETY: the caller vouches for `count` numbers.
+        lanes[..count].copy_from_slice(unsafe { std::slice::from_raw_parts(from, count) });
+        lanes
     }
 }
 
@@ -167,6 +177,15 @@ mod x86 {
                 *to = Bf16::of(if add { to.value() + value } else { value });
             }
         }
+
+        #[inline(always)]
+        unsafe fn read(from: *const f32, count: usize) -> __m256 {
+            // SAFETY: the caller vouches for `count` numbers; masked lanes are not touched.
+            unsafe {
+                let order = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                _mm256_maskload_ps(from, _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), order))
+            }
+        }
     }
 
     /// AVX-512 F, BW, DQ, VL.
@@ -231,6 +250,12 @@ mod x86 {
                     }
                     _mm256_mask_storeu_epi16(to.cast(), mask, narrow(vector));
                 }
+            }
+
+            #[inline(always)]
+            unsafe fn read(from: *const f32, count: usize) -> __m512 {
+                // SAFETY: the caller vouches for `count` numbers; masked lanes are not touched.
+                unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
             }
         };
     }

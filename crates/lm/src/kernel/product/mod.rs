@@ -16,6 +16,7 @@ pub(crate) use held::Held;
 pub(crate) use operand::{Lines, Output, Right, View};
 
 use super::element::Element;
+use operand::Begin;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -54,6 +55,11 @@ fn block<E: Element>(depth: usize, out: &Output<'_>) -> usize {
     if out.is_narrow() { depth.max(1) } else { BLOCK * E::PER_WORD }
 }
 
+/// Blocks of a sum are added up from zero and then to those before.
+fn begin(start: usize) -> Begin {
+    if start == 0 { Begin::New } else { Begin::Add }
+}
+
 fn run<E: Element>(shape: [usize; 3], left: View<'_, E>, right: Right<'_>, mut out: Output<'_>, parallel: bool) {
     let [rows, columns, depth] = shape;
     left.check(rows, depth);
@@ -69,7 +75,7 @@ fn run<E: Element>(shape: [usize; 3], left: View<'_, E>, right: Right<'_>, mut o
         let length = block.min(depth - start);
         let layout = Layout::new::<E>(columns, length);
         layout.pack::<E>(&right, start, &mut words, parallel);
-        let work = Work { layout, words: &words, left, start, skip: 0, first: start == 0 };
+        let work = Work { layout, words: &words, left, start, skip: 0, begin: begin(start) };
         work.run(rows, &mut out, parallel);
         start += length;
         if start >= depth {
@@ -80,7 +86,7 @@ fn run<E: Element>(shape: [usize; 3], left: View<'_, E>, right: Right<'_>, mut o
 }
 
 /// How a right operand lies packed: panels of some columns, in each the words of one step after another.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Layout {
     kernel: Kernel,
     columns: usize,
@@ -119,14 +125,21 @@ impl Layout {
 impl Layout {
     /// `out (+)= left (rows x depth) * operand` on the calling thread, over the first columns and the first part of the
     /// depth of an operand that lies so in `words`. The sums are not cut.
-    fn multiply<E: Element>(&self, words: &[u32], shape: [usize; 3], left: View<'_, E>, mut out: Output<'_>) {
+    fn multiply<E: Element>(
+        &self,
+        words: &[u32],
+        shape: [usize; 3],
+        left: View<'_, E>,
+        mut out: Output<'_>,
+        begin: Begin,
+    ) {
         let [rows, columns, depth] = shape;
         assert!(columns <= self.columns && depth.div_ceil(E::PER_WORD) <= self.steps);
         left.check(rows, depth);
         out.check(rows, columns);
         if rows > 0 && columns > 0 {
             let layout = Self { columns, depth, ..*self };
-            Work { layout, words, left, start: 0, skip: 0, first: true }.run(rows, &mut out, false);
+            Work { layout, words, left, start: 0, skip: 0, begin }.run(rows, &mut out, false);
         }
     }
 }
@@ -154,7 +167,7 @@ impl<E: Element> Packed<E> {
 
     /// `out (+)= left (rows x depth) * right`, over the first columns and the first part of the depth.
     pub(crate) fn multiply(&self, shape: [usize; 3], left: View<'_, E>, out: Output<'_>) {
-        self.layout.multiply(&self.words, shape, left, out);
+        self.layout.multiply(&self.words, shape, left, out, Begin::New);
     }
 }
 
@@ -166,7 +179,7 @@ struct Work<'a, E> {
     start: usize,
     /// Steps of each panel before the block.
     skip: usize,
-    first: bool,
+    begin: Begin,
 }
 
 impl<E: Element> Work<'_, E> {
@@ -214,7 +227,7 @@ impl<E: Element> Work<'_, E> {
                     Rows::packed(&room[strip * tall * steps..][..tall * steps], tall, height, steps)
                 };
                 let tile = out.at(first, column, height, width.min(columns - column));
-                kernel.tile::<E>(steps, &left, right, width, tile, self.first);
+                kernel.tile::<E>(steps, &left, right, width, tile, self.begin);
             }
         }
     }

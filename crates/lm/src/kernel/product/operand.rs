@@ -251,12 +251,12 @@ impl<'a> Output<'a> {
             Self::Full { data, stride, add } => {
                 let first = row * *stride + column;
                 let part = &mut data[first..first + (height - 1) * *stride + width];
-                Tile { data: Cells::Full(part), stride: *stride, height, width, add: *add }
+                Tile { data: Cells::Full(part), stride: *stride, height, width, begin: Begin::of(*add) }
             }
             Self::Half { data, stride, add } => {
                 let first = row * *stride + column;
                 let part = &mut data[first..first + (height - 1) * *stride + width];
-                Tile { data: Cells::Half(part), stride: *stride, height, width, add: *add }
+                Tile { data: Cells::Half(part), stride: *stride, height, width, begin: Begin::of(*add) }
             }
         }
     }
@@ -268,11 +268,28 @@ pub(super) struct Tile<'a> {
     pub(super) stride: usize,
     pub(super) height: usize,
     pub(super) width: usize,
-    pub(super) add: bool,
+    pub(super) begin: Begin,
+}
+
+/// What becomes of what is there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// It is overwritten.
+    New,
+    /// The sum is added to it.
+    Add,
+    /// It is the sum so far, to be continued: the bytes are those of one sum.
+    Continue,
 }
 
 /// The numbers of a tile.
 pub(super) enum Cells<'a> {
     Full(&'a mut [f32]),
     Half(&'a mut [Bf16]),
+}
+
+impl Begin {
+    fn of(add: bool) -> Self {
+        if add { Self::Add } else { Self::New }
+    }
 }

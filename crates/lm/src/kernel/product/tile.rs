@@ -3,13 +3,13 @@
 #![expect(unsafe_code, reason = "vector instructions on pointers whose bounds are checked once for a tile")]
 
 use super::lanes::{Lanes, Portable};
-use super::operand::{Cells, Tile};
+use super::operand::{Begin, Cells, Tile};
 use crate::kernel::element::Element;
 use crate::kernel::level::Level;
 use std::marker::PhantomData;
 
 /// The innermost loop for an instruction set.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Kernel(Level);
 
 /// Rows of the left operand as a kernel reads them: word (row, step) lies `row * row_stride + step * step_stride`
@@ -74,7 +74,7 @@ impl Kernel {
         }
     }
 
-    /// Adds up the products of all steps for a tile and stores them; `first` says that nothing was stored yet.
+    /// Adds up the products of all steps for a tile and stores them.
     pub(super) fn tile<E: Element>(
         self,
         steps: usize,
@@ -82,12 +82,11 @@ impl Kernel {
         right: &[u32],
         width: usize,
         tile: Tile<'_>,
-        first: bool,
+        begin: Begin,
     ) {
         assert!(left.steps == steps && left.height == tile.height && right.len() >= steps * width);
         assert!(tile.height <= self.rows() && tile.width <= width && width <= VECTORS * self.lanes());
-        let add = tile.add || !first;
-        let tile = Tile { add, ..tile };
+        let tile = Tile { begin: if tile.begin == Begin::New { begin } else { tile.begin }, ..tile };
         // SAFETY: the level says that the processor has the instructions; the assertions above, those of `Rows`
         // and the slices of `tile` bound every pointer.
         unsafe {
@@ -156,6 +155,9 @@ unsafe fn sums<E: Element, L: Lanes, const ROWS: usize, const WIDE: usize>(
     unsafe {
         tile.prefetch();
         let mut sums = [[L::zero(); WIDE]; ROWS];
+        if tile.begin == Begin::Continue {
+            resume::<L, ROWS, WIDE>(&mut sums, &tile);
+        }
         let starts: [*const u8; ROWS] =
             std::array::from_fn(|row| left.start.add(row.min(left.height - 1) * left.row_stride));
         let mut right = right.as_ptr();
@@ -210,9 +212,27 @@ fn fetch(address: *const u8) {
     let _ = address;
 }
 
+/// Takes up the sums of a tile where they were left.
+#[inline(always)]
+unsafe fn resume<L: Lanes, const ROWS: usize, const WIDE: usize>(
+    sums: &mut [[L::Vector; WIDE]; ROWS],
+    tile: &Tile<'_>,
+) {
+    let Cells::Full(data) = &tile.data else { panic!("sums in bf16 cannot be continued") };
+    for (row, sums) in sums.iter_mut().enumerate().take(tile.height) {
+        for (vector, sum) in sums.iter_mut().enumerate() {
+            let from = vector * L::WIDTH;
+            let part = &data[row * tile.stride + from..row * tile.stride + tile.width];
+            // SAFETY: as for the caller; the slice has as many numbers as are read.
+            *sum = unsafe { L::read(part.as_ptr(), part.len().min(L::WIDTH)) };
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn store<L: Lanes, const ROWS: usize, const WIDE: usize>(sums: &[[L::Vector; WIDE]; ROWS], tile: Tile<'_>) {
-    let Tile { data, stride, height, width, add } = tile;
+    let Tile { data, stride, height, width, begin } = tile;
+    let add = begin == Begin::Add;
     // SAFETY: as for the caller: the tile's slice covers `height` rows of `width` numbers.
     unsafe {
         match data {
