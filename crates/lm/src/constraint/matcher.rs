@@ -26,7 +26,13 @@ impl Matcher {
         if self.is_done() {
             return Ok(Vec::new());
         }
-        let tokens = self.inner.compute_ff_tokens();
+        let bytes = self.inner.compute_ff_bytes();
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inner = &mut self.inner;
+        let fits = |tokens: &[u32]| inner.validate_tokens(tokens).is_ok_and(|count| count == tokens.len());
+        let tokens = self.vocabulary.forced(&bytes, fits);
         if !tokens.is_empty() {
             self.inner.consume_tokens(&tokens).map_err(refusal)?;
         }

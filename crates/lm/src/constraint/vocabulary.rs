@@ -15,6 +15,9 @@ const LONGEST_TOKEN: usize = 1000;
 /// a text, where some put a space.
 const MARK: char = '\u{2}';
 
+/// Longer tokens that are tried in the place of forced ones; where there are more, one is taken to fit.
+const CANDIDATES: usize = 64;
+
 /// The tokens of a model and their bytes. Cheap to clone.
 #[derive(Clone)]
 pub struct Vocabulary {
@@ -58,6 +61,24 @@ impl Vocabulary {
     /// The bytes of text that tokens stand for.
     pub fn text(&self, tokens: &[u32]) -> Vec<u8> {
         tokens.iter().flat_map(|token| self.bytes(*token)).copied().collect()
+    }
+
+    /// The tokens of bytes that a grammar forces, as far as no token that takes in more of what comes next could stand
+    /// in their place: `fits` says whether tokens may come next. What is left is for the model to choose.
+    pub(super) fn forced(&self, bytes: &[u8], mut fits: impl FnMut(&[u32]) -> bool) -> Vec<u32> {
+        let text = std::str::from_utf8(bytes).ok().filter(|_| self.words.complete);
+        let Some(mut tokens) = text.and_then(|text| self.words.spell(text)) else { return Vec::new() };
+        let mut from = 0;
+        for place in 0..tokens.len() {
+            let candidates = self.words.longer(&bytes[from..]);
+            from += self.bytes(tokens[place]).len();
+            let extended = |candidate: &u32| fits(&[&tokens[..place], &[*candidate]].concat());
+            if candidates.len() > CANDIDATES || candidates.iter().any(extended) {
+                tokens.truncate(place);
+                break;
+            }
+        }
+        tokens
     }
 
     /// The tokens that end an answer.
@@ -122,6 +143,23 @@ impl Words {
     }
 }
 
+impl Words {
+    /// The tokens that begin with a text and go on, one more than are looked at if there are so many.
+    fn longer(&self, text: &[u8]) -> Vec<u32> {
+        let Some(node) = self.trie.child_at_bytes(self.trie.root(), text) else { return Vec::new() };
+        let mut found = Vec::new();
+        let mut open: Vec<_> = self.trie.node_children(node).collect();
+        while let Some(node) = open.pop() {
+            found.extend(node.token_id());
+            if found.len() > CANDIDATES {
+                break;
+            }
+            open.extend(self.trie.node_children(node));
+        }
+        found
+    }
+}
+
 impl TokenizerEnv for Words {
     fn tok_trie(&self) -> &TokTrie {
         &self.trie
@@ -132,8 +170,10 @@ impl TokenizerEnv for Words {
         spelled.unwrap_or_else(|| self.trie.greedy_tokenize(bytes))
     }
 
+    /// The library does not force tokens: it looks back over four of them for longer ones that would fit as well,
+    /// and a vocabulary may have some that take in more. [`Vocabulary::forced`] does.
     fn tokenize_is_canonical(&self) -> bool {
-        self.complete
+        false
     }
 }
 

@@ -11,6 +11,7 @@ mod lines;
 mod marks;
 mod packing;
 mod records;
+mod stream;
 mod tokenizer;
 
 pub use chat::{ASSISTANT, CHATML, ChatTemplate, Message, Rendered, Turns};
@@ -19,4 +20,5 @@ pub use dataset::{Dataset, Selection};
 pub use examples::{Composer, Example, ExampleOptions, Refusal, TooLong};
 pub use lines::{Line, Record};
 pub use packing::{Packing, Tokens};
+pub use stream::TextStream;
 pub use tokenizer::{Tokenizer, TrainingOptions};

@@ -95,8 +95,7 @@ impl Joining<'_> {
     fn run(&mut self) -> String {
         let bytes = std::mem::take(&mut self.bytes);
         let length = bytes.len();
-        let text = String::from_utf8(bytes)
-            .unwrap_or_else(|_| char::REPLACEMENT_CHARACTER.to_string().repeat(length));
+        let text = String::from_utf8(bytes).unwrap_or_else(|_| char::REPLACEMENT_CHARACTER.to_string().repeat(length));
         self.without_beginning(text)
     }
 
