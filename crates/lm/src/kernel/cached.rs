@@ -51,6 +51,8 @@ pub(crate) struct Part<'a, E> {
     pub(crate) length: usize,
     /// New tokens.
     pub(crate) count: usize,
+    /// Of these, tokens that see the others, the last ones.
+    pub(crate) answers: usize,
 }
 
 /// What one task needs of working memory.
@@ -70,6 +72,7 @@ struct Group<'a, E> {
     open: Vec<&'a mut [u32]>,
     rows: &'a [E],
     length: usize,
+    answers: usize,
 }
 
 impl<E: Element> Group<'_, E> {
@@ -85,20 +88,21 @@ impl<E: Element> Group<'_, E> {
 }
 
 impl Attention {
-    /// Weighted values into `out` (rows of all heads) from the rows of all parts' new tokens, one part behind
-    /// another.
+    /// Weighted values into `out` (rows of all heads, for those that see the others) from the rows of all parts' new
+    /// tokens, one part behind another.
     pub(crate) fn cached<E: Element>(&self, mut out: &mut [E], mut rows: &[E], parts: &mut [Part<'_, E>]) {
         let width = self.heads * self.size;
         let mut tasks = Vec::with_capacity(parts.len() * self.key_value_heads);
-        for Part { kept, full, open, length, count } in parts {
-            let (part_out, out_rest) = out.split_at_mut(*count * width);
+        for Part { kept, full, open, length, count, answers } in parts {
+            let (part_out, out_rest) = out.split_at_mut(*answers * width);
             let (part_rows, rows_rest) = rows.split_at(*count * self.row());
             (out, rows) = (out_rest, rows_rest);
             let mut pages: Vec<_> = open.iter_mut().map(|words| words.chunks_exact_mut(kept.group_words())).collect();
             let outs = columns(part_out, width, &self.query_columns());
             tasks.extend(outs.into_iter().enumerate().map(|(number, out)| {
                 let open = pages.iter_mut().filter_map(Iterator::next).collect();
-                (Group { kept: *kept, number, full, open, rows: part_rows, length: *length }, out)
+                let (length, answers) = (*length, *answers);
+                (Group { kept: *kept, number, full, open, rows: part_rows, length, answers }, out)
             }));
         }
         tasks.into_par_iter().for_each_init(Room::default, |room, (mut group, mut out)| {
@@ -125,7 +129,7 @@ impl Attention {
         let total = group.length + group.rows.len() / stride;
         for head in 0..self.group() {
             let query = (group.number * self.group() + head) * size;
-            for first in (group.length..total).step_by(BLOCK) {
+            for first in (total - group.answers..total).step_by(BLOCK) {
                 let count = BLOCK.min(total - first);
                 let seen = first + count;
                 // Depths come in whole words; weights beyond the last key are zero.
@@ -150,7 +154,7 @@ impl Attention {
                         _ => group.kept.values.extend(values, shape, left, sums),
                     }
                 }
-                for (row, sums) in (first - group.length..).zip(room.sums.chunks(size)) {
+                for (row, sums) in (first + group.answers - total..).zip(room.sums.chunks(size)) {
                     store(&mut out.row(row)[head * size..(head + 1) * size], sums);
                 }
             }
@@ -189,7 +193,7 @@ mod tests {
             let (full, open) = pages.split_at_mut(length / PAGE);
             let full = full.iter().map(Vec::as_slice).collect();
             let open = open[..(length + count).div_ceil(PAGE) - length / PAGE].iter_mut().map(Vec::as_mut_slice);
-            let part = Part { kept, full, open: open.collect(), length, count };
+            let part = Part { kept, full, open: open.collect(), length, count, answers: count };
             let rows = &rows[range.start * stride..range.end * stride];
             shape.cached(&mut out[range.start * width..range.end * width], rows, &mut [part]);
             length += count;

@@ -41,11 +41,12 @@ pub(super) struct Spans<'a> {
 }
 
 impl<'a> Spans<'a> {
-    pub(super) fn new<E>(layer: usize, pieces: &[Piece<'a, E>]) -> Self {
+    /// For pieces of which so many rows each are there.
+    pub(super) fn new<E>(layer: usize, pieces: &[Piece<'a, E>], rows: impl Fn(&Piece<'a, E>) -> usize) -> Self {
         let mut spans: Vec<(Range<usize>, &AdapterSet)> = Vec::new();
         let mut end = 0;
         for piece in pieces {
-            let rows = end..end + piece.tokens.len();
+            let rows = end..end + rows(piece);
             end = rows.end;
             let Some(set) = piece.adapters else { continue };
             match spans.last_mut() {

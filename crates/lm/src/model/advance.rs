@@ -87,12 +87,12 @@ impl<'a, E: Element> Reader<'a, E> {
     ) -> Vec<R> {
         self.embed(pieces);
         for (layer, block) in self.network.stack.blocks.iter().enumerate() {
-            self.block(layer, block, pieces);
+            self.attend(layer, block, pieces);
         }
         for piece in pieces.iter_mut() {
             piece.cache.grow(piece.tokens.len());
         }
-        self.head(pieces, choose)
+        self.head(choose)
     }
 
     /// Fills the stream and the positions.
@@ -112,22 +112,20 @@ impl<'a, E: Element> Reader<'a, E> {
         }
     }
 
-    fn block(&mut self, layer: usize, block: &Block, pieces: &mut [Piece<'_, E>]) {
+    /// A block's first half. Behind the last layer only those tokens are wanted of which is asked what comes next: the
+    /// others leave their keys and values, and the stream goes on without them.
+    fn attend(&mut self, layer: usize, block: &Block, pieces: &mut [Piece<'_, E>]) {
         let Self { network, blocks, work, turns, .. } = self;
-        let adapters = Spans::new(layer, pieces);
-        let [attend, merge, widen, narrow] = blocks[layer].each_ref().map(Option::as_ref);
+        let [attend, merge, ..] = blocks[layer].each_ref().map(Option::as_ref);
         let (values, stack) = (&network.parameters.values, &network.stack);
         let (shape, tokens) = (&stack.attention, work.positions.len());
         work.factors.resize(tokens, 0.0);
         work.normed.resize(work.stream.len(), E::default());
         work.rows.resize(tokens * shape.row(), E::default());
-        work.attended.resize(tokens * shape.heads * shape.size, E::default());
-        work.gate_up.resize(tokens * 2 * stack.intermediate, E::default());
-        work.inner.resize(tokens * stack.intermediate, E::default());
-
         let weight = block.first_norm.weight(values);
         rms_norm(&mut work.normed, &mut work.factors, &work.stream, weight, stack.epsilon);
         block.attend.answer(values, attend, &work.normed, &mut work.rows, false, &mut work.lowered);
+        let adapters = Spans::new(layer, pieces, |piece| piece.tokens.len());
         adapters.add(0, &block.attend, &work.normed, &mut work.rows, &mut work.lowered);
         if let Some([queries, keys]) = &block.head_norms {
             work.head_factors.resize(tokens * (shape.heads + shape.key_value_heads), 0.0);
@@ -136,11 +134,36 @@ impl<'a, E: Element> Reader<'a, E> {
         }
         let sequences = pieces.iter().map(|piece| (piece.tokens.len(), piece.cache.is_long()));
         turns.apply(&mut work.rows, shape, &work.positions, sequences, false);
-        let mut parts: Vec<_> = pieces.iter_mut().map(|piece| piece.cache.part(layer, piece.tokens.len())).collect();
+
+        let last = layer + 1 == stack.blocks.len();
+        if last {
+            retain(&mut work.stream, network.config.hidden, pieces);
+        }
+        let left = |piece: &Piece<'_, E>| if last { usize::from(piece.asks) } else { piece.tokens.len() };
+        let adapters = Spans::new(layer, pieces, left);
+        let parts = pieces.iter_mut().map(|piece| {
+            let (count, answers) = (piece.tokens.len(), left(piece));
+            piece.cache.part(layer, count, answers)
+        });
+        let mut parts: Vec<_> = parts.collect();
+        let answers: usize = parts.iter().map(|part| part.answers).sum();
+        work.attended.resize(answers * shape.heads * shape.size, E::default());
         shape.cached(&mut work.attended, &work.rows, &mut parts);
         block.merge.answer(values, merge, &work.attended, &mut work.stream, true, &mut work.lowered);
         adapters.add(1, &block.merge, &work.attended, &mut work.stream, &mut work.lowered);
+        self.feed(layer, block, &adapters);
+    }
 
+    /// Its second half, for the tokens that are left.
+    fn feed(&mut self, layer: usize, block: &Block, adapters: &Spans<'_>) {
+        let Self { network, blocks, work, .. } = self;
+        let [_, _, widen, narrow] = blocks[layer].each_ref().map(Option::as_ref);
+        let (values, stack) = (&network.parameters.values, &network.stack);
+        let tokens = work.stream.len() / network.config.hidden;
+        work.factors.resize(tokens, 0.0);
+        work.normed.resize(work.stream.len(), E::default());
+        work.gate_up.resize(tokens * 2 * stack.intermediate, E::default());
+        work.inner.resize(tokens * stack.intermediate, E::default());
         let weight = block.second_norm.weight(values);
         rms_norm(&mut work.normed, &mut work.factors, &work.stream, weight, stack.epsilon);
         block.widen.answer(values, widen, &work.normed, &mut work.gate_up, false, &mut work.lowered);
@@ -150,25 +173,19 @@ impl<'a, E: Element> Reader<'a, E> {
         adapters.add(3, &block.narrow, &work.inner, &mut work.stream, &mut work.lowered);
     }
 
-    /// Logits of the last token of each piece that asks, some rows at a time so that not all are held.
-    fn head<R: Send>(&mut self, pieces: &[Piece<'_, E>], choose: impl Fn(usize, &mut [f32]) -> R + Sync) -> Vec<R> {
+    /// Logits of what is left of the stream, some rows at a time so that not all are held.
+    fn head<R: Send>(&mut self, choose: impl Fn(usize, &mut [f32]) -> R + Sync) -> Vec<R> {
         let Self { network, head: held, work, .. } = self;
         let (width, vocabulary) = (network.config.hidden, network.config.vocabulary);
         let values = &network.parameters.values;
-        let mut ends = 0;
-        let mut picked = Vec::new();
-        for piece in pieces {
-            ends += piece.tokens.len();
-            if piece.asks {
-                picked.extend_from_slice(&work.stream[(ends - 1) * width..ends * width]);
-            }
-        }
-        work.factors.resize(picked.len() / width, 0.0);
-        work.normed.resize(picked.len(), E::default());
-        rms_norm(&mut work.normed, &mut work.factors, &picked, network.norm.weight(values), network.stack.epsilon);
+        let count = work.stream.len() / width;
+        work.factors.resize(count, 0.0);
+        work.normed.resize(work.stream.len(), E::default());
+        let weight = network.norm.weight(values);
+        rms_norm(&mut work.normed, &mut work.factors, &work.stream, weight, network.stack.epsilon);
         let head = network.head.as_ref().unwrap_or(&network.embedding);
         let rows = (LOGITS / vocabulary).clamp(16, 1024);
-        let mut chosen = Vec::with_capacity(picked.len() / width);
+        let mut chosen = Vec::with_capacity(count);
         for normed in work.normed.chunks(rows * width) {
             let (first, count) = (chosen.len(), normed.len() / width);
             work.logits.resize(count * vocabulary, 0.0);
@@ -183,4 +200,17 @@ impl<'a, E: Element> Reader<'a, E> {
         }
         chosen
     }
+}
+
+/// Keeps the row of the last token of each piece that asks.
+fn retain<E>(stream: &mut Vec<f32>, width: usize, pieces: &[Piece<'_, E>]) {
+    let (mut end, mut kept) = (0, 0);
+    for piece in pieces {
+        end += piece.tokens.len();
+        if piece.asks {
+            stream.copy_within((end - 1) * width..end * width, kept * width);
+            kept += 1;
+        }
+    }
+    stream.truncate(kept * width);
 }

@@ -122,8 +122,9 @@ impl<E: Element> Cache<E> {
         }
     }
 
-    /// What attention in a layer needs for so many new tokens, for which there must be room.
-    pub(crate) fn part(&mut self, layer: usize, count: usize) -> Part<'_, E> {
+    /// What attention in a layer needs for so many new tokens, for which there must be room; the last of them, so many,
+    /// see the others.
+    pub(crate) fn part(&mut self, layer: usize, count: usize, answers: usize) -> Part<'_, E> {
         let size = self.pool.kept.words();
         let range = layer * size..(layer + 1) * size;
         let (full, open) = self.pages.split_at_mut(self.length / PAGE);
@@ -132,7 +133,7 @@ impl<E: Element> Cache<E> {
             let page = Arc::get_mut(page).expect("a page that is not full is not shared");
             &mut page.words[range.clone()]
         });
-        Part { kept: self.pool.kept, full, open: open.collect(), length: self.length, count }
+        Part { kept: self.pool.kept, full, open: open.collect(), length: self.length, count, answers }
     }
 
     /// Counts tokens that have been written in every layer.
