@@ -187,12 +187,27 @@ impl<E: Element> Work<'_, E> {
         if !parallel {
             return self.task(0, rows, out);
         }
+        if rows == 1 {
+            return self.row(out);
+        }
         let tall = self.layout.kernel.rows();
         let share = rows.div_ceil(rayon::current_num_threads() * 4).next_multiple_of(tall).min(TASK_ROWS);
         let tasks = out.split(share);
         let each =
             |(task, mut out): (usize, Output<'_>)| self.task(task * share, share.min(rows - task * share), &mut out);
         tasks.into_par_iter().enumerate().for_each(each);
+    }
+
+    /// A single row, whose panels are divided among threads.
+    fn row(&self, out: &mut Output<'_>) {
+        let Layout { columns, width, steps, .. } = self.layout;
+        let panels = columns.div_ceil(width).div_ceil(rayon::current_num_threads() * 2);
+        let tasks = out.split_row(columns, panels * width);
+        tasks.into_par_iter().enumerate().for_each(|(task, mut out)| {
+            let first = task * panels * width;
+            let layout = Layout { columns: (columns - first).min(panels * width), ..self.layout };
+            Work { layout, words: &self.words[first * steps..], ..*self }.task(0, 1, &mut out);
+        });
     }
 
     /// Some rows: strips of them as tall as a tile, [`TASK_ROWS`] at a time so that they stay in the cache, against

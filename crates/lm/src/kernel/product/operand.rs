@@ -245,6 +245,20 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Pieces of so many columns of a single row.
+    pub(super) fn split_row(&mut self, columns: usize, count: usize) -> Vec<Output<'_>> {
+        match self {
+            Self::Full { data, stride, add } => {
+                let (stride, add) = (*stride, *add);
+                data[..columns].chunks_mut(count).map(|data| Output::Full { data, stride, add }).collect()
+            }
+            Self::Half { data, stride, add } => {
+                let (stride, add) = (*stride, *add);
+                data[..columns].chunks_mut(count).map(|data| Output::Half { data, stride, add }).collect()
+            }
+        }
+    }
+
     /// The part from an element on that covers a tile.
     pub(super) fn at(&mut self, row: usize, column: usize, height: usize, width: usize) -> Tile<'_> {
         match self {

@@ -50,7 +50,8 @@ fn products_equal_a_triple_loop() {
 }
 
 fn all_outputs(rows: usize) -> (Vec<f32>, Vec<f32>, Vec<Bf16>) {
-    let (columns, depth) = (70, 700);
+    // So wide that a single row is worth dividing among threads.
+    let (columns, depth) = (470, 700);
     let (left, right) = (random::<f32>(rows * depth, 3), random::<f32>(columns * depth, 4));
     let half: Vec<Bf16> = left.iter().map(|value| Bf16::of(*value)).collect();
     let (mut full, mut mixed) = (vec![0.0; rows * columns], vec![0.0; rows * columns]);
@@ -66,9 +67,10 @@ fn all_outputs(rows: usize) -> (Vec<f32>, Vec<f32>, Vec<Bf16>) {
 #[test]
 fn processors_threads_and_neighbours_do_not_change_a_bit() {
     let best = all_outputs(100);
-    let columns = 70;
-    for rows in [1, 5, 64] {
-        let few = all_outputs(rows);
+    let columns = 470;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    for rows in [1, 2, 5, 64] {
+        let few = pool.install(|| all_outputs(rows));
         assert!(
             few.0 == best.0[..rows * columns] && few.1 == best.1[..rows * columns] && few.2 == best.2[..rows * columns]
         );

@@ -97,7 +97,7 @@ impl Kernel {
                 Level::Avx512 => avx512::<E>(steps, left, right, width, tile),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => avx2::<E>(steps, left, right, width, tile),
-                _ => columns::<E, Portable, TALL>(steps, left, right, width, tile),
+                _ => rows::<E, Portable, TALL>(steps, left, right, width, tile),
             }
         }
     }
@@ -107,21 +107,40 @@ impl Kernel {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn avx512_bf16<E: Element>(steps: usize, left: &Rows<'_>, right: &[u32], width: usize, tile: Tile<'_>) {
     // SAFETY: as for the caller.
-    unsafe { columns::<E, super::lanes::Avx512Bf16, TALL_512>(steps, left, right, width, tile) }
+    unsafe { rows::<E, super::lanes::Avx512Bf16, TALL_512>(steps, left, right, width, tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 unsafe fn avx512<E: Element>(steps: usize, left: &Rows<'_>, right: &[u32], width: usize, tile: Tile<'_>) {
     // SAFETY: as for the caller.
-    unsafe { columns::<E, super::lanes::Avx512, TALL_512>(steps, left, right, width, tile) }
+    unsafe { rows::<E, super::lanes::Avx512, TALL_512>(steps, left, right, width, tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<E: Element>(steps: usize, left: &Rows<'_>, right: &[u32], width: usize, tile: Tile<'_>) {
     // SAFETY: as for the caller.
-    unsafe { columns::<E, super::lanes::Avx2, TALL>(steps, left, right, width, tile) }
+    unsafe { rows::<E, super::lanes::Avx2, TALL>(steps, left, right, width, tile) }
+}
+
+/// Chooses by how many rows there are: few are common where single tokens are read, and must not cost as many.
+#[inline(always)]
+unsafe fn rows<E: Element, L: Lanes, const ROWS: usize>(
+    steps: usize,
+    left: &Rows<'_>,
+    right: &[u32],
+    width: usize,
+    tile: Tile<'_>,
+) {
+    // SAFETY: as for the caller.
+    unsafe {
+        match tile.height {
+            1 => columns::<E, L, 1>(steps, left, right, width, tile),
+            2 => columns::<E, L, 2>(steps, left, right, width, tile),
+            _ => columns::<E, L, ROWS>(steps, left, right, width, tile),
+        }
+    }
 }
 
 /// Chooses by how many vectors hold the tile's columns.
