@@ -8,6 +8,8 @@
 
 mod compile;
 mod grammar;
+mod limits;
+mod longest;
 mod matcher;
 mod vocabulary;
 

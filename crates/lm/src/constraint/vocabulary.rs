@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Longer tokens are never offered: the tree of all tokens is at most 1,024 levels deep.
 const LONGEST_TOKEN: usize = 1000;
 
+/// States of the lexer of one answer; each takes one or two kilobytes.
+const LEXER_STATES: usize = 50_000;
+
 /// A character that no token but its own spells. It keeps tokenizers from treating what follows as the beginning of
 /// a text, where some put a space.
 const MARK: char = '\u{2}';
@@ -40,8 +43,10 @@ impl Vocabulary {
         let mut factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &slices)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
         factory.quiet();
+        let limits = factory.limits_mut();
         // Errors of the default kind repeat the answer, which may be about a person.
-        factory.limits_mut().verbose_errors = false;
+        limits.verbose_errors = false;
+        limits.max_lexer_states = LEXER_STATES;
         Ok(Self { words, factory: Arc::new(factory) })
     }
 

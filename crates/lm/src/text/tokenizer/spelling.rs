@@ -1,6 +1,6 @@
 //! Which bytes a token stands for.
 
-use super::Tokenizer;
+use super::{Tokenizer, guarded};
 use crate::{Error, Result};
 use tokenizers::{Decoder, DecoderWrapper};
 
@@ -103,7 +103,7 @@ impl<'a> Pieces<'a> {
             // A step knows the first piece by its place.
             let mut chain = vec![String::new(); usize::from(!first)];
             chain.push(text);
-            let mut chain = step.decode_chain(chain).map_err(|error| Error::Tokenizer(error.to_string()))?;
+            let mut chain = guarded(|| step.decode_chain(chain)).map_err(Error::Tokenizer)?;
             text = chain.pop().unwrap_or_default();
         }
         let byte = if self.bytes { hexadecimal(&text) } else { None };
