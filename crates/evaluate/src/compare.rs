@@ -34,7 +34,7 @@ const FIGURES: [Figure; 11] = [
 ];
 
 /// The figures that a regression is judged by: quality, not the noise of a machine's speed.
-const JUDGED: [&str; 5] = ["accuracy", "macro F1", "reasons F1", "exact match", "escalation accuracy"];
+const JUDGED: [&str; 6] = ["accuracy", "macro F1", "reasons F1", "exact match", "escalation accuracy", "JSON validity"];
 
 /// The figures that at least one scorecard has.
 pub fn rows(cards: &[Scorecard]) -> Vec<Row> {
@@ -49,17 +49,17 @@ pub fn rows(cards: &[Scorecard]) -> Vec<Row> {
         .collect()
 }
 
-/// Figures by which any later scorecard is worse than the first by more than `tolerance`.
-pub fn regressions(cards: &[Scorecard], tolerance: f64) -> Vec<String> {
+/// Figures of quality by which any later column is worse than the first by more than `tolerance`.
+pub fn regressions(rows: &[Row], tolerance: f64) -> Vec<String> {
     let mut found = Vec::new();
-    for row in rows(cards).iter().filter(|row| JUDGED.contains(&row.figure)) {
+    for row in rows.iter().filter(|row| JUDGED.contains(&row.figure)) {
         let Some(Some(first)) = row.values.first() else { continue };
         for (index, value) in row.values.iter().enumerate().skip(1) {
             match value {
                 Some(value) if first - value > tolerance => {
-                    found.push(format!("{} fell from {first:.4} to {value:.4} (scorecard {})", row.figure, index + 1));
+                    found.push(format!("{} fell from {first:.4} to {value:.4} (column {})", row.figure, index + 1));
                 }
-                None => found.push(format!("{} is missing (scorecard {})", row.figure, index + 1)),
+                None => found.push(format!("{} is missing (column {})", row.figure, index + 1)),
                 Some(_) => {}
             }
         }

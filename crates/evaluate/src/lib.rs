@@ -8,6 +8,7 @@
 mod bootstrap;
 pub mod compare;
 mod curves;
+pub mod endpoint;
 mod explanations;
 mod observations;
 pub mod rank;

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     },
     /// A running server, as callers see it.
     Serve(super::bench_serve::Arguments),
+    /// A server that decides, on labelled cases: quality, time and tokens at each number of requests in flight.
+    Endpoint(super::bench_endpoint::Arguments),
     /// Training of a small decoder: steps of 16 sequences of 256 tokens.
     Train(super::bench_train::Arguments),
 }
@@ -53,6 +55,7 @@ pub(crate) fn run(command: Command) -> Outcome {
             super::trees::bench::run(&model, &rows, threads.max(1), rounds.max(1))
         }
         Command::Serve(arguments) => super::bench_serve::run(&arguments),
+        Command::Endpoint(arguments) => super::bench_endpoint::run(&arguments),
         Command::Train(arguments) => super::bench_train::run(&arguments),
     }
 }

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use super::bench_http::{Address, Connection, Failure};
 use crate::exit::{InputError, Outcome, Status, UsageError};
 use crate::streams;
 
@@ -52,13 +51,12 @@ struct Seen {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let host = arguments.url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-    let host = host.ok_or_else(|| UsageError("the URL must begin with http://".to_owned()))?.to_owned();
-    let requests = Arc::new(requests(arguments, &host)?);
+    let address = Address::read(&arguments.url)?;
+    let requests = Arc::new(requests(arguments, &address)?);
     let duration = Duration::try_from_secs_f64(arguments.seconds).map_err(|error| UsageError(error.to_string()))?;
     // One thread: the server on the same machine needs the others.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut seen = runtime.block_on(load(&host, &requests, arguments.concurrency.max(1), duration));
+    let mut seen = runtime.block_on(load(&address, &requests, arguments.concurrency.max(1), duration));
     if seen.microseconds.is_empty() && seen.refused == 0 {
         return Err(InputError(format!("{} does not answer", arguments.url)).into());
     }
@@ -86,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// Every request as the bytes that are sent.
-fn requests(arguments: &Arguments, host: &str) -> anyhow::Result<Vec<Vec<u8>>> {
+fn requests(arguments: &Arguments, address: &Address) -> anyhow::Result<Vec<Vec<u8>>> {
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("failed to read {}", path.display()));
     let bodies: Vec<Vec<u8>> = match &arguments.body {
         None => vec![Vec::new()],
@@ -100,23 +98,14 @@ fn requests(arguments: &Arguments, host: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     }
     let method = if arguments.body.is_some() { "POST" } else { "GET" };
     let key = arguments.api_key.as_ref().map(|key| format!("X-API-Key: {key}\r\n")).unwrap_or_default();
-    let path = &arguments.path;
-    let request = |body: Vec<u8>| {
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{key}Content-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n"
-        );
-        [head.into_bytes(), body].concat()
-    };
-    Ok(bodies.into_iter().map(request).collect())
+    Ok(bodies.iter().map(|body| address.request(method, &arguments.path, &key, body)).collect())
 }
 
-async fn load(host: &str, requests: &Arc<Vec<Vec<u8>>>, connections: usize, duration: Duration) -> Seen {
+async fn load(address: &Address, requests: &Arc<Vec<Vec<u8>>>, connections: usize, duration: Duration) -> Seen {
     let begin = Instant::now() + WARM_UP;
     let end = begin + duration;
     let tasks: Vec<_> = (0..connections)
-        .map(|number| tokio::spawn(caller(host.to_owned(), Arc::clone(requests), number, begin, end)))
+        .map(|number| tokio::spawn(caller(Connection::new(address), Arc::clone(requests), number, begin, end)))
         .collect();
     let mut all = Seen::default();
     for task in tasks {
@@ -129,69 +118,39 @@ async fn load(host: &str, requests: &Arc<Vec<Vec<u8>>>, connections: usize, dura
 }
 
 /// One connection, opened again when it breaks.
-async fn caller(host: String, requests: Arc<Vec<Vec<u8>>>, number: usize, begin: Instant, end: Instant) -> Seen {
+async fn caller(
+    mut connection: Connection,
+    requests: Arc<Vec<Vec<u8>>>,
+    number: usize,
+    begin: Instant,
+    end: Instant,
+) -> Seen {
     let mut seen = Seen::default();
     let mut next = number * 7919;
-    let mut buffer = Vec::with_capacity(1 << 16);
-    while Instant::now() < end {
-        let Ok(mut stream) = TcpStream::connect(&host).await else {
-            seen.broken += 1;
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        loop {
-            let start = Instant::now();
-            if start >= end {
-                return seen;
-            }
-            next += 1;
-            let Ok(status) = ask(&mut stream, &requests[next % requests.len()], &mut buffer).await else {
+    loop {
+        let start = Instant::now();
+        if start >= end {
+            return seen;
+        }
+        next += 1;
+        let status = match connection.ask(&requests[next % requests.len()], |_| {}).await {
+            Ok(status) => status,
+            Err(failure) => {
                 seen.broken += 1;
-                break;
-            };
-            if start < begin {
+                if matches!(failure, Failure::Connect(_)) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
                 continue;
             }
-            if (200..300).contains(&status) {
-                let time = start.elapsed().as_micros();
-                seen.microseconds.push(u32::try_from(time).unwrap_or(u32::MAX));
-            } else {
-                seen.refused += 1;
-            }
+        };
+        if start < begin {
+            continue;
+        }
+        if (200..300).contains(&status) {
+            let time = start.elapsed().as_micros();
+            seen.microseconds.push(u32::try_from(time).unwrap_or(u32::MAX));
+        } else {
+            seen.refused += 1;
         }
     }
-    seen
-}
-
-/// Sends a request and reads its answer to the end; the status.
-async fn ask(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> std::io::Result<u16> {
-    stream.write_all(request).await?;
-    buffer.clear();
-    let mut whole = None;
-    loop {
-        if stream.read_buf(buffer).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        if whole.is_none() {
-            whole = length(buffer);
-        }
-        if let Some((status, length)) = whole {
-            if buffer.len() >= length {
-                return Ok(status);
-            }
-        }
-    }
-}
-
-/// Status and length of an answer whose head is there.
-fn length(answer: &[u8]) -> Option<(u16, usize)> {
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let text = std::str::from_utf8(&answer[..head]).ok()?;
-    let status = text.get(9..12)?.parse().ok()?;
-    let body = text.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
-    Some((status, head + 4 + body.unwrap_or(0)))
 }

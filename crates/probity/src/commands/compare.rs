@@ -1,20 +1,24 @@
-//! `probity compare`: scorecards side by side.
+//! `probity compare`: scorecards side by side, or figures of endpoints.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use evaluate::{Scorecard, compare, report};
+use evaluate::compare::{self, Row};
+use evaluate::endpoint::{self, Endpoint};
+use evaluate::{Scorecard, report};
+use serde::Deserialize;
 
-use crate::exit::{InputError, Outcome, Status};
+use crate::exit::{InputError, Outcome, Status, UsageError};
 use crate::streams;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Scorecards as JSON, as `evaluate --json` writes them; the first is what the others are held against.
-    #[arg(required = true, num_args = 2..)]
-    scorecards: Vec<PathBuf>,
-    /// Exit with 1 if a later scorecard is worse than the first.
+    /// Scorecards as JSON, as `evaluate --json` writes them, or figures of `bench endpoint`; the first is what the
+    /// others are held against.
+    #[arg(required = true, num_args = 2.., value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Exit with 1 if the quality of a later one is worse than that of the first.
     #[arg(long)]
     fail_on_regression: bool,
     /// How much worse a figure may be.
@@ -29,32 +33,17 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let mut cards: Vec<Scorecard> = Vec::new();
-    for path in &arguments.scorecards {
-        let text = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-        let card: Scorecard = serde_json::from_slice(&text)
-            .map_err(|error| InputError(format!("{}: not a scorecard: {error}", path.display())))?;
-        if card.format != 1 {
-            return Err(InputError(format!("{}: format {} is not known", path.display(), card.format)).into());
-        }
-        cards.push(card);
-    }
-    if cards.iter().any(|card| card.set != cards[0].set || card.cases != cards[0].cases) {
-        streams::note("the scorecards are of different test sets: their figures do not compare");
-    }
-    let names: Vec<String> = arguments
-        .scorecards
-        .iter()
-        .map(|path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned())
-        .collect();
-    let rows = compare::rows(&cards);
-    let regressions = compare::regressions(&cards, arguments.tolerance);
+    let Sides { names, rows, is_endpoints } = read(&arguments.files)?;
+    let regressions = compare::regressions(&rows, arguments.tolerance);
     if let Some(path) = &arguments.html {
         streams::write_file(path, report::comparison_html(&names, &rows, &regressions).as_bytes())?;
     }
     if arguments.json {
-        let all = serde_json::json!({"scorecards": names, "rows": rows, "regressions": regressions});
+        let kind = if is_endpoints { "endpoints" } else { "scorecards" };
+        let all = serde_json::json!({kind: names, "rows": rows, "regressions": regressions});
         streams::print(&format!("{all}\n"))?;
+    } else if is_endpoints {
+        streams::print(&endpoint::render(&names, &rows))?;
     } else {
         streams::print(&compare::render(&names, &rows))?;
     }
@@ -63,4 +52,54 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     let failed = arguments.fail_on_regression && !regressions.is_empty();
     Ok(if failed { Status::GateFailed } else { Status::Done })
+}
+
+/// What is compared: a name for each column, and its values.
+struct Sides {
+    names: Vec<String>,
+    rows: Vec<Row>,
+    is_endpoints: bool,
+}
+
+/// What a file says of its kind; scorecards name none.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default)]
+    kind: Option<serde_json::Value>,
+    format: u32,
+}
+
+fn read(files: &[PathBuf]) -> anyhow::Result<Sides> {
+    let mut names = Vec::new();
+    let (mut cards, mut endpoints): (Vec<Scorecard>, Vec<Endpoint>) = Default::default();
+    for path in files {
+        let text = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+        let wrong = |error: serde_json::Error| {
+            InputError(format!("{}: neither a scorecard nor figures of `bench endpoint`: {error}", path.display()))
+        };
+        let header: Header = serde_json::from_slice(&text).map_err(wrong)?;
+        if header.format != 1 {
+            return Err(InputError(format!("{}: format {} is not known", path.display(), header.format)).into());
+        }
+        match header.kind {
+            None => cards.push(serde_json::from_slice(&text).map_err(wrong)?),
+            Some(_) => endpoints.push(serde_json::from_slice(&text).map_err(wrong)?),
+        }
+        names.push(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+    }
+    if !cards.is_empty() && !endpoints.is_empty() {
+        let problem = "scorecards and figures of endpoints do not compare: one is of a decider, the other of a server";
+        return Err(UsageError(problem.to_owned()).into());
+    }
+    let same_sets = cards.windows(2).all(|pair| (&pair[0].set, pair[0].cases) == (&pair[1].set, pair[1].cases))
+        && endpoints.windows(2).all(|pair| (&pair[0].set, pair[0].cases) == (&pair[1].set, pair[1].cases));
+    if !same_sets {
+        streams::note("the figures are of different test sets: they do not compare");
+    }
+    Ok(if endpoints.is_empty() {
+        Sides { rows: compare::rows(&cards), names, is_endpoints: false }
+    } else {
+        let rows = endpoint::rows(&endpoints);
+        Sides { names: endpoint::names(&names, &endpoints), rows, is_endpoints: true }
+    })
 }

@@ -3,6 +3,8 @@
 pub(crate) mod alerts;
 pub(crate) mod batches;
 pub(crate) mod bench;
+mod bench_endpoint;
+mod bench_http;
 mod bench_serve;
 mod bench_train;
 pub(crate) mod compare;

@@ -20,6 +20,7 @@ use deciders::artifact::{Error, Kind, Manifest};
 use decision::{Decider, Desk};
 use desks::transactions::Transactions;
 
+pub(crate) use labels::Labeller;
 pub(crate) use material::Origin;
 pub(crate) use run::{Learned, Order, learn};
 
