@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Serve(super::bench_serve::Arguments),
     /// A server that decides, on labelled cases: quality, time and tokens at each number of requests in flight.
     Endpoint(super::bench_endpoint::Arguments),
+    /// The engine for language models: reading, answering, deciding, shared prefixes, memory.
+    Generate(super::bench_generate::Arguments),
     /// Training of a small decoder: steps of 16 sequences of 256 tokens.
     Train(super::bench_train::Arguments),
 }
@@ -56,6 +58,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         }
         Command::Serve(arguments) => super::bench_serve::run(&arguments),
         Command::Endpoint(arguments) => super::bench_endpoint::run(&arguments),
+        Command::Generate(arguments) => super::bench_generate::run(&arguments),
         Command::Train(arguments) => super::bench_train::run(&arguments),
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod alerts;
 pub(crate) mod batches;
 pub(crate) mod bench;
 mod bench_endpoint;
+mod bench_generate;
 mod bench_http;
 mod bench_serve;
 mod bench_train;

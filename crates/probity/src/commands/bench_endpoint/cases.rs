@@ -16,7 +16,7 @@ use crate::streams;
 #[derive(Args)]
 pub(in crate::commands) struct Source {
     /// Labelled case lines.
-    #[arg(long, required_unless_present = "fresh", conflicts_with = "fresh")]
+    #[arg(long, conflicts_with = "fresh")]
     cases: Option<PathBuf>,
     /// Draws so many new cases instead, labelled by the shipped rules.
     #[arg(long, requires = "seed", value_name = "N")]
@@ -44,6 +44,11 @@ pub(in crate::commands) struct Cases {
 }
 
 impl Source {
+    /// Whether cases were asked for at all.
+    pub(in crate::commands) fn is_given(&self) -> bool {
+        self.cases.is_some() || self.fresh.is_some()
+    }
+
     /// Reads or draws the cases; at least one.
     pub(in crate::commands) fn cases(&self, desk: &dyn Desk) -> anyhow::Result<Cases> {
         match (&self.cases, self.fresh) {

@@ -47,14 +47,16 @@ pub(super) struct Load {
 pub(super) struct Seen {
     samples: Mutex<Vec<Sample>>,
     next: AtomicUsize,
+    /// The place of the first case.
+    first: usize,
     /// When the first request was sent.
     begin: Mutex<Option<Instant>>,
     bar: ProgressBar,
 }
 
 impl Seen {
-    pub(super) fn new(bar: ProgressBar) -> Arc<Self> {
-        Arc::new(Self { samples: Mutex::default(), next: AtomicUsize::new(0), begin: Mutex::default(), bar })
+    pub(super) fn new(first: usize, bar: ProgressBar) -> Arc<Self> {
+        Arc::new(Self { samples: Mutex::default(), next: AtomicUsize::new(0), first, begin: Mutex::default(), bar })
     }
 
     fn push(&self, sample: Sample) {
@@ -77,6 +79,12 @@ impl Load {
             Amount::Requests(count) => Some(count),
             Amount::Seconds(_) => None,
         }
+    }
+
+    /// The first case of a level: others than before it, as far as there are any, because an endpoint may remember what
+    /// it has read.
+    pub(super) fn first(&self, level: usize) -> usize {
+        self.requests().map_or(0, |count| count.saturating_mul(level) % self.list.len())
     }
 
     /// Keeps so many requests in flight. What was seen stays if this is dropped; requests in flight are then given up.
@@ -209,7 +217,7 @@ impl Caller {
             if self.load.requests().is_some_and(|count| number >= count) {
                 return;
             }
-            let (sample, lost) = self.load.sample(&mut connection, number).await;
+            let (sample, lost) = self.load.sample(&mut connection, self.seen.first + number).await;
             self.failures = if lost { self.failures + 1 } else { 0 };
             self.seen.push(sample);
         }

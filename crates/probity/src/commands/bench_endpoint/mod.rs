@@ -106,8 +106,8 @@ async fn measure(arguments: &Arguments, desk: &dyn Desk, cases: &Cases) -> Outco
         interrupted: false,
         levels: Vec::new(),
     };
-    for concurrency in arguments.concurrency.iter().map(|number| (*number).max(1)) {
-        let seen = Seen::new(progress(concurrency, load.requests()));
+    for (place, concurrency) in arguments.concurrency.iter().map(|number| (*number).max(1)).enumerate() {
+        let seen = Seen::new(load.first(place), progress(concurrency, load.requests()));
         tokio::select! {
             () = load.run(concurrency, &seen) => {}
             () = super::serve::first_signal() => endpoint.interrupted = true,
