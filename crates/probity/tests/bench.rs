@@ -168,7 +168,7 @@ fn quality_counts_every_case_and_an_invalid_answer_is_wrong() {
 
 #[test]
 fn the_first_token_is_timed_where_answers_come_in_pieces() {
-    let url = server(|mut asked| {
+    let url = server(|asked| {
         let body: Value = serde_json::from_str(&asked.body).expect("JSON");
         assert_eq!((&body["stream"], &body["stream_options"]["include_usage"]), (&json!(true), &json!(true)));
         assert!(body["messages"][0]["content"].is_string() && asked.head.starts_with("POST /v1/chat/completions "));
@@ -294,4 +294,71 @@ fn what_is_asked_for_wrongly_is_said_at_once() {
         assert_eq!(output.status.code(), Some(2));
         assert!(words(&output).contains(expected), "{expected} is not in {}", words(&output));
     }
+}
+
+const TINY: &str = r#"
+seed = 7
+steps = 2
+threads = 1
+[model]
+hidden = 16
+layers = 1
+heads = 2
+vocabulary = 300
+positions = 2048
+[data]
+train = "train.jsonl"
+[batch]
+tokens = 256
+[schedule]
+warmup = 1
+"#;
+
+#[test]
+fn the_engine_is_measured_on_cases_and_on_prefixes() {
+    let folder = folder("bench-generate");
+    let line = |number: u32| format!("{}\n", json!({"prompt": format!("number {number} is "), "completion": "PASS"}));
+    std::fs::write(folder.join("train.jsonl"), (0..40).map(line).collect::<String>()).expect("a file");
+    std::fs::write(folder.join("tiny.toml"), TINY).expect("a file");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_probity"));
+        let output = command.current_dir(&folder).args(arguments).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+        output
+    };
+    run(&["lm", "train", "tiny.toml", "--out", "run"]);
+    let cases = ["--fresh", "5", "--seed", "3", "--max-tokens", "12", "--write-answers", "answers.json"];
+    let speed = ["--concurrency", "1,4", "--rounds", "1", "--prompt-tokens", "96", "--answer-tokens", "8"];
+    let output =
+        run(&[&["bench", "generate", "run/model", "--threads", "1", "--out", "f.json"], &cases[..], &speed].concat());
+    let result = figures(&output);
+    for (place, concurrency) in [1, 4].into_iter().enumerate() {
+        let level = &result["levels"][place];
+        assert_eq!((&level["concurrency"], &level["answered"]), (&json!(concurrency), &json!(5)));
+        assert_eq!(level["prompt_tokens"], result["levels"][0]["prompt_tokens"]);
+        assert!(level["cached_tokens"].as_u64() < level["prompt_tokens"].as_u64(), "each level has a model of its own");
+        let speed = &result["speed"][place];
+        assert_eq!((&speed["concurrency"], &speed["prompt_tokens"]), (&json!(concurrency), &json!(96)));
+        assert!(speed["prefill_tokens_per_second"].as_f64() > Some(0.0), "{speed}");
+        assert!(speed["decode_tokens_per_second"].as_f64() > Some(0.0), "{speed}");
+    }
+    let prefix = &result["prefix"];
+    assert_eq!(prefix["prefix_tokens"], 2048 - 33, "{prefix}");
+    assert!(words(&output).contains("a prefix of 2015 tokens only"), "{}", words(&output));
+    assert!(prefix["cached_tokens"].as_u64() > Some(1900) && prefix["read_tokens"].as_u64() < Some(120), "{prefix}");
+    let answers = std::fs::read(folder.join("answers.json")).expect("a file");
+    let answers: Value = serde_json::from_slice(&answers).expect("JSON");
+    let list = answers["cases"].as_array().expect("cases");
+    assert_eq!((list.len(), &answers["most"]), (5, &json!(12)));
+    for case in list {
+        assert!(case["prompt"].as_str().is_some_and(|text| text.starts_with("sanctions:")));
+        assert!(
+            case["answer"]
+                .as_str()
+                .is_some_and(|text| "{\"reasons\":[".starts_with(text) || text.starts_with("{\"reasons\":["))
+        );
+        assert!(case["tokens"].as_array().is_some_and(|tokens| tokens.len() > 20));
+    }
+    let table = run(&["compare", "f.json", "f.json"]);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("f@4"));
 }

@@ -89,11 +89,13 @@ impl Load {
 
     /// Keeps so many requests in flight. What was seen stays if this is dropped; requests in flight are then given up.
     pub(super) async fn run(self: &Arc<Self>, concurrency: usize, seen: &Arc<Seen>) {
-        // One request of each caller does not count: the first ones find threads asleep and nothing compiled.
+        // One request of each caller does not count: the first ones find threads asleep and nothing compiled. They put
+        // the cases that come last.
         let mut callers = JoinSet::new();
         for number in 0..concurrency {
             let load = Arc::clone(self);
-            callers.spawn(async move { load.sample(&mut Connection::new(&load.address), number).await.1 });
+            let place = seen.first + load.list.len() - 1 - number % load.list.len();
+            callers.spawn(async move { load.sample(&mut Connection::new(&load.address), place).await.1 });
         }
         let lost = callers.join_all().await;
         let begin = Instant::now();

@@ -12,8 +12,8 @@ use decision::Desk;
 use desks::transactions::{PromptStyle, Transactions};
 use evaluate::endpoint::{self, Endpoint, Kind};
 use lm::inference::{Host, HostOptions, ServiceOptions};
-use lm::train::Counts;
-use lm::{Method, Precision, WeightStorage};
+use lm::train::{Counts, MethodSettings};
+use lm::{Precision, WeightStorage};
 use serde::Serialize;
 
 use self::decisions::Decisions;
@@ -148,12 +148,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let mut noise = Noise::new(&host);
     let speed = levels.iter().map(|level| Speed::measure(&host, *level, &shape, &mut noise));
     let speed = speed.collect::<anyhow::Result<Vec<_>>>()?;
-    let counts = Counts::of(host.service().config(), &Method::None);
+    let counts = Counts::of(host.service().config(), &MethodSettings::Full);
     let figures = Figures {
         precision: format!("{:?}", options.precision).to_lowercase(),
         weights: format!("{:?}", options.storage).to_lowercase(),
         threads: arguments.threads,
-        parameters: counts.embeddings + counts.matrices + counts.norms,
+        parameters: counts.trained,
         speed,
         prefix: Prefix::measure(&host, &shape, &mut noise)?,
         peak_rss_mib: peak_memory_mb(),
