@@ -118,7 +118,7 @@ fn memory_is_bounded_whatever_is_asked() {
 
 #[test]
 fn a_sequence_larger_than_the_memory_still_ends_and_others_give_way() {
-    let options = ServiceOptions { cache_bytes: 1 << 17, ..ServiceOptions::default() };
+    let options = ServiceOptions { cache_bytes: 300_000, ..ServiceOptions::default() };
     let tight = service(Precision::F32, options);
     let requests: Vec<Request> = (0..6).map(|seed| Request::new(prompt(100, seed), 300, &[])).collect();
     let replies = answers(&tight, requests.clone());
@@ -190,6 +190,48 @@ fn adapters_answer_beside_each_other_as_they_do_alone() {
             assert!(service.unload_adapter("a") && !service.unload_adapter("a") && service.adapters().is_empty());
         }
     }
+}
+
+#[test]
+fn prompts_that_are_cut_have_their_adapters() {
+    let folder = fixture("llama/adapter");
+    let prompt: Vec<u32> = (0..120).map(|token| token * 7 % 50).collect();
+    let reply = |step_tokens| {
+        let plain = Decoder::open(&fixture("llama"), Precision::F32, &Method::None, 0).unwrap();
+        let service = Service::start(plain, &ServiceOptions { step_tokens, ..ServiceOptions::default() }).unwrap();
+        service.load_adapter("a", &folder).unwrap();
+        let request = Request { adapter: Some("a".to_owned()), ..Request::new(prompt.clone(), 8, &[]) };
+        content(&answers(&service, vec![request]))
+    };
+    assert_eq!(reply(1), reply(4096));
+}
+
+#[test]
+fn a_sink_that_panics_costs_what_is_under_way_and_no_more() {
+    let service = service(Precision::F32, ServiceOptions::default());
+    let (tell, told) = mpsc::channel();
+    let long = Request::new(prompt(10, 1), 2000, &[]);
+    service.submit(long.clone(), move |event| tell.send(event).is_ok()).unwrap();
+    assert!(matches!(told.recv(), Ok(Event::Tokens(_))));
+    service.submit(long, |_| panic!("a fault of the caller's")).unwrap();
+    assert!(matches!(told.iter().last(), Some(Event::Failed(_))), "the last event says how it ended");
+    assert_eq!(answers(&service, vec![Request::new(prompt(3, 1), 1, &[])]).len(), 1);
+}
+
+#[test]
+fn whoever_waits_when_the_service_ends_hears_it() {
+    let service = service(Precision::F32, ServiceOptions { sequences: 1, ..ServiceOptions::default() });
+    let (tell, told) = mpsc::channel();
+    for number in 0..3 {
+        let tell = tell.clone();
+        let sink = move |event| tell.send((number, event)).is_ok();
+        service.submit(Request::new(prompt(10, 1), 2000, &[]), sink).unwrap();
+    }
+    drop((service, tell));
+    let mut failed: Vec<i32> =
+        told.iter().filter(|(_, event)| matches!(event, Event::Failed(_))).map(|(number, _)| number).collect();
+    failed.sort_unstable();
+    assert_eq!(failed, [0, 1, 2]);
 }
 
 #[test]

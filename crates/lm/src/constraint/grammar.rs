@@ -23,6 +23,16 @@ impl Grammar {
         self.longest
     }
 
+    /// Whether a token ends answers.
+    pub fn is_end(&self, token: u32) -> bool {
+        self.vocabulary.end().contains(&token)
+    }
+
+    /// Tokens of the model that it was compiled for.
+    pub(crate) fn tokens(&self) -> usize {
+        self.vocabulary.tokens()
+    }
+
     /// Follows an answer from its beginning.
     pub fn matcher(&self) -> Matcher {
         Matcher::new(&self.start, &self.vocabulary)

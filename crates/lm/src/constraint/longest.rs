@@ -192,6 +192,8 @@ fn matched(expression: &Hir, quoted: bool) -> Option<usize> {
             Some(widths.max().unwrap_or(0))
         }
         HirKind::Class(Class::Bytes(_)) => Some(QUOTES),
+        // Whether ends of the text that stand within a repetition hold for the whole is for the library to say.
+        HirKind::Repetition(repetition) if !repetition.sub.properties().look_set().is_empty() => None,
         HirKind::Repetition(repetition) => {
             let inside = matched(&repetition.sub, quoted)?;
             if inside == 0 { Some(0) } else { inside.checked_mul(repetition.max? as usize) }

@@ -17,22 +17,20 @@ impl Matcher {
         Self { inner: start.deep_clone(), vocabulary: vocabulary.clone() }
     }
 
-    /// The tokens that the form leaves no choice about, and takes them as accepted. The model need not be asked about
-    /// them. What is forced but could be part of a longer token is left to the model.
+    /// The tokens that the form leaves no choice about, so many at most, and takes them as accepted. The model need not
+    /// be asked about them. What is forced but could be part of a longer token is left to the model.
     ///
     /// # Errors
     /// When the form is too complex to go on.
-    pub fn forced(&mut self) -> Result<Vec<u32>> {
-        if self.is_done() {
+    pub fn forced(&mut self, most: usize) -> Result<Vec<u32>> {
+        if self.is_done() || most == 0 {
             return Ok(Vec::new());
         }
         let bytes = self.inner.compute_ff_bytes();
-        if bytes.is_empty() {
-            return Ok(Vec::new());
-        }
         let inner = &mut self.inner;
         let fits = |tokens: &[u32]| inner.validate_tokens(tokens).is_ok_and(|count| count == tokens.len());
-        let tokens = self.vocabulary.forced(&bytes, fits);
+        let mut tokens = self.vocabulary.forced(&bytes, fits);
+        tokens.truncate(most);
         if !tokens.is_empty() {
             self.inner.consume_tokens(&tokens).map_err(refusal)?;
         }
@@ -64,7 +62,7 @@ impl Matcher {
 
     /// Whether nothing but the end can follow.
     pub fn is_done(&self) -> bool {
-        self.inner.is_stopped()
+        self.inner.is_stopped() && self.inner.stop_reason().is_ok()
     }
 }
 

@@ -71,6 +71,9 @@ impl Vocabulary {
     /// The tokens of bytes that a grammar forces, as far as no token that takes in more of what comes next could stand
     /// in their place: `fits` says whether tokens may come next. What is left is for the model to choose.
     pub(super) fn forced(&self, bytes: &[u8], mut fits: impl FnMut(&[u32]) -> bool) -> Vec<u32> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
         let text = std::str::from_utf8(bytes).ok().filter(|_| self.words.complete);
         let Some(mut tokens) = text.and_then(|text| self.words.spell(text)) else { return Vec::new() };
         let mut from = 0;
@@ -86,6 +89,11 @@ impl Vocabulary {
         tokens
     }
 
+    /// Tokens of the model.
+    pub(super) fn tokens(&self) -> usize {
+        self.words.trie.vocab_size()
+    }
+
     /// The tokens that end an answer.
     pub(super) fn end(&self) -> &[u32] {
         self.words.trie.eos_tokens()
@@ -94,7 +102,7 @@ impl Vocabulary {
 
 impl std::fmt::Debug for Vocabulary {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let tokens = self.words.trie.vocab_size();
+        let tokens = self.tokens();
         formatter.debug_struct("Vocabulary").field("tokens", &tokens).field("end", &self.end()).finish()
     }
 }

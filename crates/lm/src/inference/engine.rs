@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(crate) struct Limits {
     /// Sequences that advance together.
     pub(crate) sequences: usize,
-    /// Tokens that a step reads.
+    /// Tokens of prompts that a step reads, about: a page at least, and what sequences have less than a page of beyond.
     pub(crate) tokens: usize,
     /// Bytes of keys and values, what is kept of sequences that ended included. One sequence may always go on.
     pub(crate) bytes: usize,
@@ -35,7 +35,10 @@ pub(crate) struct Engine<'a, E> {
     limits: Limits,
     pages: usize,
     live: Vec<Sequence<E>>,
+    /// Begun, and waiting for room; those that gave up theirs first.
     waiting: VecDeque<Sequence<E>>,
+    /// Not begun.
+    asked: VecDeque<Question>,
     counters: Arc<Counters>,
 }
 
@@ -53,21 +56,19 @@ impl<'a, E: Element> Engine<'a, E> {
             pages,
             live: Vec::new(),
             waiting: VecDeque::new(),
+            asked: VecDeque::new(),
             counters,
         }
     }
 
-    /// Adds a sequence behind those that wait.
+    /// Adds a request behind those that wait.
     pub(crate) fn submit(&mut self, question: Question) {
-        let cache = Cache::new(&self.pool);
-        if let Some(sequence) = Sequence::start(question, cache, &self.counters) {
-            self.waiting.push_back(sequence);
-        }
+        self.asked.push_back(question);
     }
 
     /// Whether there is nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
-        self.live.is_empty() && self.waiting.is_empty()
+        self.live.is_empty() && self.waiting.is_empty() && self.asked.is_empty()
     }
 
     /// Reads some tokens, and adds one or more to every sequence that is read to its end.
@@ -107,18 +108,45 @@ impl<'a, E: Element> Engine<'a, E> {
     /// Lets sequences in while there is room for what they are about to read.
     fn admit(&mut self) {
         self.waiting.retain_mut(|sequence| !sequence.is_over());
+        let before = self.asked.len();
+        self.asked.retain(|question| !question.sink.is_cancelled());
+        self.counters.cancelled.add((before - self.asked.len()) as u64);
+        let mut planned = 0;
         while self.live.len() < self.limits.sequences {
-            let Some(sequence) = self.waiting.front() else { return };
-            let soon = sequence.unread().min(self.limits.tokens).div_ceil(PAGE);
-            if !self.live.is_empty() && !self.room(soon) {
-                return;
+            let Some(mut sequence) = self.next() else { break };
+            self.find(&mut sequence);
+            let wanted = sequence.cache.wants(sequence.unread().min(self.limits.tokens));
+            if !self.live.is_empty() && !self.room(planned + wanted) {
+                // Others may need the pages that it has found more than it does now.
+                sequence.cache.forget();
+                self.waiting.push_front(sequence);
+                break;
             }
-            self.live.extend(self.waiting.pop_front());
+            planned += wanted;
+            self.live.push(sequence);
+        }
+        self.counters.asked.set(self.asked.len());
+    }
+
+    /// The sequence that is next to be let in.
+    fn next(&mut self) -> Option<Sequence<E>> {
+        if let Some(sequence) = self.waiting.pop_front() {
+            return Some(sequence);
+        }
+        loop {
+            let question = self.asked.pop_front()?;
+            if let Some(sequence) = Sequence::start(question, Cache::new(&self.pool), &self.counters) {
+                return Some(sequence);
+            }
         }
     }
 
     /// Whether so many more pages may be made, once what is kept without need is forgotten.
     fn room(&mut self, wanted: usize) -> bool {
+        let over = (self.pool.count() + wanted).saturating_sub(self.pages);
+        if over > 0 && wanted > 0 && over > self.prefixes.unused() {
+            return false;
+        }
         while self.pool.count() + wanted > self.pages {
             if !self.prefixes.evict() {
                 return false;
@@ -129,28 +157,26 @@ impl<'a, E: Element> Engine<'a, E> {
 
     /// Says of every sequence how much the step reads of it. Answers go on first, prompts share what is left.
     fn schedule(&mut self) {
+        let mut live = std::mem::take(&mut self.live);
+        live.iter_mut().for_each(|sequence| self.find(sequence));
+        self.live = live;
         let short = |sequence: &&Sequence<E>| sequence.unread() < PAGE;
         let answers: usize = self.live.iter().filter(short).map(Sequence::unread).sum();
         let mut room = self.limits.tokens.saturating_sub(answers).max(PAGE);
         let mut begun: HashSet<(Node, Box<[u32]>)> = HashSet::new();
         let mut place = 0;
         while place < self.live.len() {
-            self.find(place);
             let sequence = &mut self.live[place];
-            sequence.next = 0;
-            let mut next = sequence.unread();
-            if next >= PAGE && next > room {
-                // Prompts are cut between pages, so that pages can be shared.
-                let end = sequence.cache.length() + room;
-                next = (end - end % PAGE).saturating_sub(sequence.cache.length());
-            }
+            let unread = sequence.unread();
+            let next = if unread < PAGE { unread } else { whole_pages(sequence.cache.length(), unread, room) };
             let alone = sequence.next_page().is_none_or(|page| begun.insert((sequence.node, page.into())));
             let wanted = sequence.cache.wants(next);
+            sequence.next = 0;
             if next > 0 && alone && self.make_room(place, wanted) {
                 let sequence = &mut self.live[place];
                 sequence.cache.reserve(next);
                 sequence.next = next;
-                if next >= PAGE {
+                if unread >= PAGE {
                     room -= next;
                 }
             }
@@ -159,8 +185,7 @@ impl<'a, E: Element> Engine<'a, E> {
     }
 
     /// Takes over pages that were read before.
-    fn find(&mut self, place: usize) {
-        let sequence = &mut self.live[place];
+    fn find(&mut self, sequence: &mut Sequence<E>) {
         let long = self.reader.is_long(sequence.tokens.len());
         if sequence.cache.reach(long) || sequence.cache.length() == 0 {
             let adapter = sequence.adapter.as_ref().map_or(0, |adapter| adapter.number);
@@ -189,6 +214,15 @@ impl<'a, E: Element> Engine<'a, E> {
             }
         }
         true
+    }
+}
+
+/// How much of a prompt is read that has so many tokens to go: all, or as many whole pages as there is room for, so that
+/// they can be shared.
+fn whole_pages(length: usize, unread: usize, room: usize) -> usize {
+    match unread <= room {
+        true => unread,
+        false => ((length + room) / PAGE * PAGE).saturating_sub(length),
     }
 }
 

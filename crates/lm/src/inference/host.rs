@@ -35,8 +35,8 @@ pub struct Host {
     vocabulary: Vocabulary,
     chat: Option<ChatTemplate>,
     end: Vec<u32>,
-    /// Most recently used last.
-    grammars: Mutex<Vec<(Form, Grammar)>>,
+    /// By the form as text, in which the order of keys counts; most recently used last.
+    grammars: Mutex<Vec<(String, Grammar)>>,
 }
 
 impl Host {
@@ -85,23 +85,28 @@ impl Host {
     /// # Errors
     /// As [`Vocabulary::grammar`].
     pub fn grammar(&self, form: &Form) -> Result<Grammar> {
-        let lock = || self.grammars.lock().unwrap_or_else(PoisonError::into_inner);
-        {
-            let mut known = lock();
-            if let Some(place) = known.iter().position(|(other, _)| other == form) {
-                let found = known.remove(place);
-                let grammar = found.1.clone();
-                known.push(found);
-                return Ok(grammar);
-            }
+        let key = format!("{form:?}");
+        if let Some(grammar) = self.known(&key) {
+            return Ok(grammar);
         }
         // Compiled without the lock: others need not wait for a large schema.
         let grammar = self.vocabulary.grammar(form)?;
-        let mut known = lock();
-        known.push((form.clone(), grammar.clone()));
+        if let Some(grammar) = self.known(&key) {
+            return Ok(grammar);
+        }
+        let mut known = self.grammars.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push((key, grammar.clone()));
         if known.len() > GRAMMARS {
             known.remove(0);
         }
         Ok(grammar)
+    }
+
+    /// A grammar that is kept, which counts as used now.
+    fn known(&self, key: &str) -> Option<Grammar> {
+        let mut known = self.grammars.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = known.iter().position(|(other, _)| other == key)?;
+        known[place..].rotate_left(1);
+        known.last().map(|(_, grammar)| grammar.clone())
     }
 }

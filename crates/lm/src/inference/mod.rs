@@ -19,7 +19,7 @@ mod statistics;
 pub(crate) use engine::{Engine, Limits};
 pub use host::{Host, HostOptions};
 pub use request::{Done, Event, Finish, Reply, Request, Sampling, Token, Usage};
-pub(crate) use sequence::Question;
+pub(crate) use sequence::{Question, Sink};
 pub(crate) use service::check;
 pub use service::{Service, ServiceOptions, Ticket};
 pub(crate) use statistics::Counters;

@@ -90,6 +90,12 @@ impl Prefixes {
         true
     }
 
+    /// Pages that are kept and that no sequence needs.
+    pub(crate) fn unused(&self) -> usize {
+        let pages = self.entries.iter().flatten().filter_map(|entry| entry.page.as_ref());
+        pages.filter(|page| Arc::strong_count(page) == 1).count()
+    }
+
     /// Pages that are kept.
     #[cfg(test)]
     fn len(&self) -> usize {

@@ -12,7 +12,7 @@ pub struct Request {
     pub adapter: Option<String>,
     /// Tokens of the answer at most. The model's longest sequence bounds it too.
     pub most: usize,
-    /// Tokens that end the answer; they are no part of it.
+    /// Tokens that end the answer; they are no part of it. With a grammar those count that it was compiled with.
     pub end: Vec<u32>,
     /// How tokens are chosen.
     pub sampling: Sampling,
@@ -68,8 +68,8 @@ pub struct Token {
     pub log_probability: f32,
     /// Whether the grammar left nothing else, so that the model was not asked.
     pub forced: bool,
-    /// Other tokens that might have come, the chosen one among them, likeliest first, of equals the lower number
-    /// first: [`Request::likeliest`] of them, or all that were allowed if they are no more than [`Request::allowed`].
+    /// Tokens that might have come, likeliest first, of equals the lower number first: [`Request::likeliest`] of them, or
+    /// all that were allowed if they are no more than [`Request::allowed`]. A token that was drawn may be missing.
     pub alternatives: Vec<(u32, f32)>,
 }
 
@@ -93,7 +93,8 @@ pub struct Usage {
     pub completion: usize,
 }
 
-/// What happens to a request, in order. [`Event::Done`] or [`Event::Failed`] is the last.
+/// What happens to a request, in order. [`Event::Done`] or [`Event::Failed`] is the last, also if the service ends; only
+/// who cancels hears nothing more.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The answer goes on by some tokens, at least one.

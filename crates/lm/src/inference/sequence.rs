@@ -5,6 +5,7 @@ use super::statistics::Counters;
 use crate::constraint::{Allowed, Matcher};
 use crate::kernel::{Element, PAGE};
 use crate::model::{AdapterSet, Cache, Piece};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,8 +16,41 @@ pub(crate) struct Loaded {
     pub(crate) set: AdapterSet,
 }
 
-/// Takes what happens to a request; false when nobody wants to know any more.
-pub(crate) type Sink = Box<dyn FnMut(Event) -> bool + Send>;
+/// Who is told what happens to a request: in any case how it ends, unless it was cancelled.
+pub(crate) struct Sink {
+    tell: Box<dyn FnMut(Event) -> bool + Send>,
+    cancelled: Arc<AtomicBool>,
+    over: bool,
+}
+
+impl Sink {
+    /// `tell` returns false when nobody wants to know any more; so does the flag.
+    pub(crate) fn new(tell: impl FnMut(Event) -> bool + Send + 'static, cancelled: Arc<AtomicBool>) -> Self {
+        Self { tell: Box::new(tell), cancelled, over: false }
+    }
+
+    /// Whether nobody wants to know any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn tell(&mut self, event: Event) -> bool {
+        self.over |= !matches!(event, Event::Tokens(_));
+        let wanted = (self.tell)(event);
+        self.over |= !wanted;
+        wanted
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if !self.over && !self.is_cancelled() {
+            let problem = "the model has stopped before the answer was complete".to_owned();
+            // The thread may be unwinding; another panic would end the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.tell(Event::Failed(problem))));
+        }
+    }
+}
 
 /// A request that was checked, and where its answer goes.
 pub(crate) struct Question {
@@ -25,7 +59,6 @@ pub(crate) struct Question {
     pub(crate) limit: usize,
     pub(crate) adapter: Option<Arc<Loaded>>,
     pub(crate) sink: Sink,
-    pub(crate) cancelled: Arc<AtomicBool>,
 }
 
 /// See the module.
@@ -49,7 +82,6 @@ pub(crate) struct Sequence<E> {
     matcher: Option<Matcher>,
     log_probability: f64,
     sink: Sink,
-    cancelled: Arc<AtomicBool>,
     over: bool,
     counters: Arc<Counters>,
 }
@@ -57,7 +89,7 @@ pub(crate) struct Sequence<E> {
 impl<E: Element> Sequence<E> {
     /// Begins an answer: with what the grammar forces, if there is one. None if that is all of it.
     pub(crate) fn start(question: Question, cache: Cache<E>, counters: &Arc<Counters>) -> Option<Self> {
-        let Question { request, limit, adapter, sink, cancelled } = question;
+        let Question { request, limit, adapter, sink } = question;
         let mut sequence = Self {
             tokens: request.prompt.clone(),
             prompt: request.prompt.len(),
@@ -72,7 +104,6 @@ impl<E: Element> Sequence<E> {
             limit,
             log_probability: 0.0,
             sink,
-            cancelled,
             over: false,
             counters: Arc::clone(counters),
         };
@@ -126,7 +157,7 @@ impl<E: Element> Sequence<E> {
             Err(problem) => return self.fail(problem),
         };
         self.log_probability += f64::from(token.log_probability);
-        if self.request.end.contains(&token.token) {
+        if self.ends(token.token) {
             return self.finish(Finish::End);
         }
         self.tokens.push(token.token);
@@ -136,25 +167,31 @@ impl<E: Element> Sequence<E> {
         self.proceed(vec![token]);
     }
 
+    /// Whether a token ends the answer. A grammar knows which do, and where they may.
+    fn ends(&self, token: u32) -> bool {
+        match &self.request.grammar {
+            Some(grammar) => grammar.is_end(token),
+            None => self.request.end.contains(&token),
+        }
+    }
+
     /// Tells what was added, with what the grammar forces behind it, and ends the answer if it is complete.
     fn proceed(&mut self, mut tokens: Vec<Token>) {
         let mut complete = false;
         if let Some(matcher) = &mut self.matcher {
-            let forced = match matcher.forced() {
+            let forced = match matcher.forced(self.limit - self.tokens.len().min(self.limit)) {
                 Ok(forced) => forced,
                 Err(error) => return self.fail(error.to_string()),
             };
             complete = matcher.is_done();
-            let room = self.limit - self.tokens.len().min(self.limit);
-            complete &= forced.len() <= room;
-            for token in forced.into_iter().take(room) {
+            for token in forced {
                 self.tokens.push(token);
                 tokens.push(Token { token, log_probability: 0.0, forced: true, alternatives: Vec::new() });
             }
         }
         self.counters.generated.add(tokens.len() as u64);
         self.counters.forced.add(tokens.iter().filter(|token| token.forced).count() as u64);
-        if !tokens.is_empty() && !(self.sink)(Event::Tokens(tokens)) {
+        if !tokens.is_empty() && !self.sink.tell(Event::Tokens(tokens)) {
             self.counters.cancelled.add(1);
             self.over = true;
         } else if complete {
@@ -172,20 +209,20 @@ impl<E: Element> Sequence<E> {
         }
         self.counters.prompt.add(usage.prompt as u64);
         self.counters.cached.add(usage.cached as u64);
-        (self.sink)(Event::Done(Done { finish, usage, log_probability: self.log_probability }));
+        self.sink.tell(Event::Done(Done { finish, usage, log_probability: self.log_probability }));
         self.over = true;
     }
 
     /// Ends it without an answer.
     pub(crate) fn fail(&mut self, problem: String) {
         self.counters.failed.add(1);
-        (self.sink)(Event::Failed(problem));
+        self.sink.tell(Event::Failed(problem));
         self.over = true;
     }
 
     /// Whether nothing more is to come, because it is complete or nobody waits for it.
     pub(crate) fn is_over(&mut self) -> bool {
-        if !self.over && self.cancelled.load(Ordering::Relaxed) {
+        if !self.over && self.sink.is_cancelled() {
             self.counters.cancelled.add(1);
             self.over = true;
         }

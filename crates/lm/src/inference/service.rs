@@ -53,7 +53,7 @@ pub struct Service {
 struct Shared {
     /// Nothing more is to be answered.
     stop: AtomicBool,
-    /// Requests that were taken and not let in yet.
+    /// Requests that were taken and have not reached the engine.
     pending: AtomicUsize,
 }
 
@@ -112,7 +112,8 @@ impl Service {
     }
 
     /// Takes a request. `sink` is called on the model's thread for everything that happens to it, and returns whether
-    /// somebody still wants the answer; it must not wait for anything.
+    /// somebody still wants the answer. It must not wait for anything, nor be what keeps the service alive: the thread
+    /// cannot wait for its own end.
     ///
     /// # Errors
     /// [`Error::Request`] if the request cannot be answered, [`Error::Busy`] if too many wait.
@@ -122,17 +123,17 @@ impl Service {
             None => None,
             Some(name) => Some(self.adapter(name)?),
         };
-        if self.shared.pending.load(Ordering::Relaxed) >= self.queue {
+        if self.shared.pending.load(Ordering::Relaxed) + self.counters.asked.get() >= self.queue {
             return Err(Error::Busy);
         }
         let cancelled = Arc::<AtomicBool>::default();
-        let sink: Sink = Box::new(sink);
-        let question = Question { request, limit, adapter, sink, cancelled: Arc::clone(&cancelled) };
+        let question = Question { request, limit, adapter, sink: Sink::new(sink, Arc::clone(&cancelled)) };
         self.shared.pending.fetch_add(1, Ordering::Relaxed);
-        match self.questions.as_ref().is_some_and(|questions| questions.send(question).is_ok()) {
-            true => Ok(Ticket(cancelled)),
-            false => Err(Error::Request("the model has stopped after a fault; start the program again".to_owned())),
+        if self.questions.as_ref().is_some_and(|questions| questions.send(question).is_ok()) {
+            return Ok(Ticket(cancelled));
         }
+        self.shared.pending.fetch_sub(1, Ordering::Relaxed);
+        Err(Error::Request("the model has stopped after a fault; start the program again".to_owned()))
     }
 
     /// Answers requests, all at once, and waits for the answers.
@@ -213,6 +214,9 @@ pub(crate) fn check(config: &Config, request: &Request) -> std::result::Result<u
     if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
         return Err("top_p must be above 0 and at most 1".to_owned());
     }
+    if request.grammar.as_ref().is_some_and(|grammar| grammar.tokens() != *vocabulary) {
+        return Err("its grammar was compiled for another model".to_owned());
+    }
     Ok(prompt.len().saturating_add(request.most).min(*positions))
 }
 
@@ -238,7 +242,17 @@ fn run<E: Element>(
     shared: &Shared,
     asked: &Receiver<Question>,
 ) {
-    let mut engine = Engine::new(network, limits, Arc::clone(counters));
+    while !shared.stop.load(Ordering::Relaxed) {
+        let mut engine = Engine::new(network, limits, Arc::clone(counters));
+        if let Ok(()) = catch_unwind(AssertUnwindSafe(|| work(&mut engine, shared, asked))) {
+            return;
+        }
+        counters.forget();
+    }
+}
+
+/// Answers until nothing more can come.
+fn work<E: Element>(engine: &mut Engine<'_, E>, shared: &Shared, asked: &Receiver<Question>) {
     while !shared.stop.load(Ordering::Relaxed) {
         let question = match engine.is_idle() {
             true => asked.recv().map_err(|_| TryRecvError::Disconnected),
@@ -246,15 +260,11 @@ fn run<E: Element>(
         };
         match question {
             Ok(question) => {
-                shared.pending.fetch_sub(1, Ordering::Relaxed);
                 engine.submit(question);
-                continue;
+                shared.pending.fetch_sub(1, Ordering::Relaxed);
             }
-            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Empty) => engine.step(),
             Err(TryRecvError::Disconnected) => return,
-        }
-        if catch_unwind(AssertUnwindSafe(|| engine.step())).is_err() {
-            engine = Engine::new(network, limits, Arc::clone(counters));
         }
     }
 }

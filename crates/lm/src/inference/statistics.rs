@@ -35,6 +35,8 @@ impl Gauge {
 pub(crate) struct Counters {
     pub(crate) running: Gauge,
     pub(crate) waiting: Gauge,
+    /// Requests that the engine has and has not begun.
+    pub(crate) asked: Gauge,
     pub(crate) pages: Gauge,
     pub(crate) used: Gauge,
     pub(crate) prompt: Counter,
@@ -83,10 +85,17 @@ pub struct Statistics {
 }
 
 impl Counters {
+    /// After a fault there is nothing under way.
+    pub(crate) fn forget(&self) {
+        for gauge in [&self.running, &self.waiting, &self.asked, &self.used] {
+            gauge.set(0);
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Statistics {
         Statistics {
             running: self.running.get(),
-            waiting: self.waiting.get(),
+            waiting: self.waiting.get() + self.asked.get(),
             pages: self.pages.get(),
             used_pages: self.used.get(),
             prompt_tokens: self.prompt.get(),

@@ -5,6 +5,7 @@ use super::linear::{Adapters, Linear};
 use super::matrix::{Matrix, Quantized, Stacked, Storage};
 use super::stack::Norm;
 use crate::kernel::{Bf16, Precision};
+use crate::quantized::{Int8, Nf4};
 use crate::{AdapterConfig, Checkpoint, Parameters, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -108,14 +109,13 @@ impl Builder<'_> {
                 }
                 Storage::Trained(start..self.parameters.values.len())
             }
-            Some(Frozen { storage, .. }) if block && storage != WeightStorage::Plain => {
-                let mut tensors = Vec::with_capacity(parts.len());
-                for (name, rows) in parts {
-                    let mut whole = vec![0.0; rows * columns];
-                    fill(&mut self.source, name, &[*rows, columns], &mut whole, spread)?;
-                    tensors.push(Quantized::new(storage, &whole, *rows, columns));
-                }
-                Storage::Quantized(Stacked(tensors))
+            Some(Frozen { storage: WeightStorage::Int8, .. }) if block => {
+                let quantize = |whole: &[f32], rows| Quantized::Int8(Int8::quantize(whole, rows, columns));
+                Storage::Quantized(self.quantized(parts, columns, spread, quantize)?)
+            }
+            Some(Frozen { storage: WeightStorage::Nf4, .. }) if block => {
+                let quantize = |whole: &[f32], rows| Quantized::Nf4(Nf4::quantize(whole, rows, columns));
+                Storage::Quantized(self.quantized(parts, columns, spread, quantize)?)
             }
             Some(Frozen { precision: Precision::F32, .. }) => {
                 let mut data = vec![0.0; rows * columns];
@@ -130,6 +130,22 @@ impl Builder<'_> {
             Some(_) => Storage::Half(self.half(parts, rows, columns, spread)?),
         };
         Ok(Matrix { rows, columns, storage })
+    }
+
+    /// Tensors in few bits, of which one at a time is there in fp32.
+    fn quantized(
+        &mut self,
+        parts: &[(String, usize)],
+        columns: usize,
+        spread: f32,
+        quantize: impl Fn(&[f32], usize) -> Quantized,
+    ) -> Result<Stacked> {
+        let tensors = parts.iter().map(|(name, rows)| {
+            let mut whole = vec![0.0; rows * columns];
+            fill(&mut self.source, name, &[*rows, columns], &mut whole, spread)?;
+            Ok(quantize(&whole, *rows))
+        });
+        Ok(Stacked(tensors.collect::<Result<_>>()?))
     }
 
     /// A matrix in bf16, read without an fp32 copy of the whole.

@@ -1,10 +1,9 @@
 //! Greedy answers to many prompts at once.
 
 use super::network::Network;
-use crate::inference::{Counters, Engine, Event, Finish, Limits, Question, Request, check};
+use crate::inference::{Counters, Engine, Event, Finish, Limits, Question, Request, Sink, check};
 use crate::kernel::Element;
 use crate::{Config, Error, Result};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 
 const LIMITS: Limits = Limits { sequences: 256, tokens: 4096, bytes: 1 << 30 };
@@ -45,9 +44,8 @@ impl<E: Element> Network<E> {
             let request = Request::new(prompt.clone(), options.most, &options.end);
             let limit = check(&self.config, &request).map_err(|problem| Error::Prompt { number, problem })?;
             let tell = tell.clone();
-            let sink = Box::new(move |event| tell.send((number, event)).is_ok());
-            let cancelled = Arc::<AtomicBool>::default();
-            engine.submit(Question { request, limit, adapter: None, sink, cancelled });
+            let sink = Sink::new(move |event| tell.send((number, event)).is_ok(), Arc::default());
+            engine.submit(Question { request, limit, adapter: None, sink });
         }
         drop(tell);
         while !engine.is_idle() {

@@ -146,6 +146,9 @@ impl Adapters {
         lowered: &mut Lowered<E>,
         draw: Option<u64>,
     ) {
+        if count == 0 {
+            return lowered.0.clear();
+        }
         self.lower(values, input, columns, lowered, draw);
         let (rank, total) = (self.rank, self.total());
         for (number, (place, up)) in self.up.iter().enumerate() {

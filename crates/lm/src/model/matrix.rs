@@ -1,6 +1,5 @@
 //! A weight matrix as it is held: among the trained parameters, or frozen in one of several storages.
 
-use super::decoder::WeightStorage;
 use crate::kernel::{Bf16, Element, Lines, Right, View, product};
 use crate::quantized::{Int8, Nf4};
 use std::ops::Range;
@@ -38,13 +37,6 @@ pub(crate) enum Quantized {
 }
 
 impl Quantized {
-    pub(crate) fn new(storage: WeightStorage, values: &[f32], rows: usize, columns: usize) -> Self {
-        match storage {
-            WeightStorage::Int8 => Self::Int8(Int8::quantize(values, rows, columns)),
-            WeightStorage::Nf4 | WeightStorage::Plain => Self::Nf4(Nf4::quantize(values, rows, columns)),
-        }
-    }
-
     fn rows(&self) -> usize {
         match self {
             Self::Int8(tensor) => tensor.rows(),

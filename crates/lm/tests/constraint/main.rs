@@ -80,7 +80,7 @@ fn answer(
     dice: &mut ChaCha8Rng,
 ) -> Option<(Vec<u8>, Vec<u32>)> {
     let mut matcher = grammar.matcher();
-    let mut tokens = matcher.forced().expect("forced tokens");
+    let mut tokens = matcher.forced(usize::MAX).expect("forced tokens");
     while !matcher.is_done() && tokens.len() <= most {
         let allowed = matcher.allowed().expect("allowed tokens");
         let token = choose(preference, &allowed, vocabulary, dice);
@@ -89,7 +89,7 @@ fn answer(
         if !vocabulary.bytes(token).is_empty() {
             tokens.push(token);
         }
-        tokens.extend(matcher.forced().expect("forced tokens"));
+        tokens.extend(matcher.forced(usize::MAX).expect("forced tokens"));
     }
     matcher.is_done().then(|| (vocabulary.text(&tokens), tokens))
 }

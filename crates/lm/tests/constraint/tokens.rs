@@ -72,7 +72,7 @@ fn the_end_comes_where_the_form_is_met_and_nothing_after_it() {
     let allowed = matcher.allowed().expect("tokens");
     assert!(allowed.contains(end) && allowed.contains(a) && !matcher.is_done());
     matcher.accept(a).expect("an allowed token");
-    assert!(matcher.is_done() && matcher.forced().expect("tokens").is_empty());
+    assert!(matcher.is_done() && matcher.forced(usize::MAX).expect("tokens").is_empty());
     assert_eq!(matcher.allowed().expect("tokens").iter().collect::<Vec<_>>(), [end]);
     matcher.accept(end).expect("the end");
     assert!(matcher.accept(a).is_err());
@@ -86,7 +86,7 @@ fn forced_tokens_are_those_of_the_tokenizer() {
     let vocabulary = vocabulary(&tokenizer);
     let schema = json!({"const": {"aml_decision": "large_cash", "confidence": 12}});
     let mut matcher = vocabulary.grammar(&Form::Schema(schema.clone())).expect("a grammar").matcher();
-    let forced = matcher.forced().expect("tokens");
+    let forced = matcher.forced(usize::MAX).expect("tokens");
     assert!(matcher.is_done());
     assert_eq!(forced, tokenizer.encode(&schema["const"].to_string(), false).expect("tokens"));
 }
