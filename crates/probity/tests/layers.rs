@@ -34,6 +34,6 @@ fn desks_and_deciders_do_not_know_each_other() {
 }
 
 #[test]
-fn the_server_knows_desks_and_deciders_but_no_engine_and_no_command() {
-    assert_eq!(ours("server"), ["deciders", "decision", "desks"]);
+fn the_server_knows_desks_deciders_and_language_models_but_no_command() {
+    assert_eq!(ours("server"), ["deciders", "decision", "desks", "lm"]);
 }

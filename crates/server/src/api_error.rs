@@ -57,7 +57,7 @@ pub enum ApiError {
     ReloadFailed(String),
     /// The model is not loaded yet.
     #[error("{0} is still being loaded")]
-    Loading(&'static str),
+    Loading(String),
     /// As many requests are being answered as are allowed at once.
     #[error("too many requests at once")]
     Busy,

@@ -10,7 +10,9 @@ pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No model is named: there is nothing to serve.
-    #[error("nothing to serve: name a rule file with --rules, or alert models with --alerts")]
+    #[error(
+        "nothing to serve: name a rule file with --rules, alert models with --alerts, or learned models with --model"
+    )]
     NothingToServe,
     /// A path that does not say what its model answers.
     #[error("{} does not say which alert model it is: write scorer=, ranker= or cluster= before it", .0.display())]
@@ -20,7 +22,13 @@ pub enum Error {
     Artifact(LoadError),
     /// Two models for one question.
     #[error("two models are named for {0}")]
-    TwoModels(&'static str),
+    TwoModels(String),
+    /// Adapters without a model that they stand beside.
+    #[error("--adapter names an adapter of the first --model, and there is none")]
+    AdapterAlone,
+    /// Adapters might be loaded from anywhere.
+    #[error("--allow-adapter-loading needs --adapter-root: the folder that adapters may be loaded from")]
+    AdapterRoot,
     /// The address is taken, or not ours.
     #[error("failed to listen on {address}")]
     Listen {
@@ -33,7 +41,7 @@ pub enum Error {
     #[error("failed to load {model}")]
     Load {
         /// Its name.
-        model: &'static str,
+        model: String,
         /// Why.
         source: LoadError,
     },

@@ -11,7 +11,7 @@ use crate::{ApiError, LoadError};
 /// What the server must know of every model, whatever it decides.
 pub trait Model: Send + Sync {
     /// How health, version and metrics call it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// What is loaded; nothing while the first load is under way.
     fn identity(&self) -> Option<Identity>;
@@ -33,7 +33,7 @@ type Load<T> = Box<dyn Fn() -> Result<(T, Identity), LoadError> + Send + Sync>;
 
 /// The place of one model.
 pub struct Slot<T> {
-    name: &'static str,
+    name: String,
     files: Vec<PathBuf>,
     load: Load<T>,
     current: RwLock<Option<(Arc<T>, Identity)>>,
@@ -43,12 +43,18 @@ pub struct Slot<T> {
 impl<T> Slot<T> {
     /// An empty place, and how it is filled.
     pub fn new(
-        name: &'static str,
+        name: impl Into<String>,
         files: &[&Path],
         load: impl Fn() -> Result<(T, Identity), LoadError> + Send + Sync + 'static,
     ) -> Self {
         let files = files.iter().map(|path| path.to_path_buf()).collect();
-        Self { name, files, load: Box::new(load), current: RwLock::default(), failed: AtomicBool::new(false) }
+        Self {
+            name: name.into(),
+            files,
+            load: Box::new(load),
+            current: RwLock::default(),
+            failed: AtomicBool::new(false),
+        }
     }
 
     /// What is loaded. A request holds on to it until it is answered.
@@ -57,13 +63,13 @@ impl<T> Slot<T> {
     /// While the first load is under way.
     pub fn get(&self) -> Result<Arc<T>, ApiError> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().map(|(model, _)| Arc::clone(model)).ok_or(ApiError::Loading(self.name))
+        current.as_ref().map(|(model, _)| Arc::clone(model)).ok_or(ApiError::Loading(self.name.clone()))
     }
 }
 
 impl<T: Send + Sync> Model for Slot<T> {
-    fn name(&self) -> &'static str {
-        self.name
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn identity(&self) -> Option<Identity> {

@@ -1,5 +1,6 @@
 //! Loading models: at the start, on SIGHUP, when a file has changed, when asked to.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,10 +12,14 @@ use crate::{Error, Model, State};
 /// Loads every model for the first time.
 pub(crate) fn load_all(state: &State) -> Result<(), Error> {
     for model in state.models() {
-        model.load().map_err(|source| Error::Load { model: model.name(), source })?;
+        model.load().map_err(|source| Error::Load { model: model.name().to_owned(), source })?;
         note(model, "loaded");
     }
-    Ok(())
+    let mut names = HashSet::new();
+    match state.learned().map(|opened| opened.name.clone()).find(|name| !names.insert(name.clone())) {
+        Some(name) => Err(Error::TwoModels(name)),
+        None => Ok(()),
+    }
 }
 
 fn note(model: &dyn Model, what: &'static str) {
@@ -35,7 +40,7 @@ pub(crate) fn reload_all(state: &State) -> Result<(), Error> {
             Err(source) => {
                 state.metrics.reloads[1].fetch_add(1, Ordering::Relaxed);
                 tracing::error!(model = model.name(), error = %source, "failed to reload; the old one stays");
-                result = result.and(Err(Error::Load { model: model.name(), source }));
+                result = result.and(Err(Error::Load { model: model.name().to_owned(), source }));
             }
         }
     }

@@ -13,6 +13,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use crate::{NamedFolder, Products, Weights};
+
 /// See the module.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -23,6 +25,38 @@ pub struct Settings {
     /// Alert models: artifacts of `train alerts`, or scorer=, ranker= or cluster= and a LightGBM model file.
     #[arg(long, env = "PROBITY_ALERTS", value_name = "PATH", value_delimiter = ',', num_args = 1..)]
     pub alerts: Vec<String>,
+
+    /// Learned models: artifacts of `train`, or checkpoints in Hugging Face layout. Named by their folders.
+    #[arg(long, env = "PROBITY_MODEL", value_name = "PATH", value_delimiter = ',')]
+    pub model: Vec<PathBuf>,
+
+    /// Adapters in the layout of peft beside the first model; callers name them as they name models.
+    #[arg(long, env = "PROBITY_ADAPTER", value_name = "NAME=DIR", value_delimiter = ',')]
+    pub adapter: Vec<NamedFolder>,
+
+    /// In what a learned model's matrix products run.
+    #[arg(long, env = "PROBITY_DTYPE", value_name = "TYPE", default_value = "f32")]
+    pub dtype: Products,
+
+    /// In what a learned model's weights are held.
+    #[arg(long, env = "PROBITY_WEIGHTS", value_name = "STORAGE", default_value = "plain")]
+    pub weights: Weights,
+
+    /// Memory of each learned model for what it has read of prompts and answers.
+    #[arg(long, env = "PROBITY_CACHE_MEGABYTES", value_name = "MEGABYTES", default_value = "1024")]
+    pub cache_megabytes: usize,
+
+    /// Answers that a learned model writes at once; those beyond wait.
+    #[arg(long, env = "PROBITY_SEQUENCES", value_name = "COUNT", default_value = "64")]
+    pub sequences: usize,
+
+    /// Answer POST /v1/load_lora_adapter and /v1/unload_lora_adapter.
+    #[arg(long, env = "PROBITY_ALLOW_ADAPTER_LOADING", value_parser = BoolishValueParser::new())]
+    pub allow_adapter_loading: bool,
+
+    /// Folder that adapters may be loaded from.
+    #[arg(long, env = "PROBITY_ADAPTER_ROOT", value_name = "DIR")]
+    pub adapter_root: Option<PathBuf>,
 
     /// Firings allowed for one case.
     #[arg(long, env = "PROBITY_MAX_FIRINGS", value_name = "COUNT", default_value = "100000")]

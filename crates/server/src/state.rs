@@ -6,13 +6,15 @@ use std::time::Duration;
 use desks::alerts::AlertModel;
 use sha2::{Digest, Sha256};
 
+use crate::language::{self, Adapters};
 use crate::work::{Pace, Work};
-use crate::{AlertsEngine, ApiError, Error, Metrics, Model, RulesEngine, Settings, Slot};
+use crate::{AlertsEngine, ApiError, Error, Metrics, Model, Opened, Opener, RulesEngine, Settings, Slot};
 
 /// See the module.
 pub struct State {
     rules: Option<Slot<RulesEngine>>,
     alerts: Vec<(AlertModel, Slot<AlertsEngine>)>,
+    learned: Vec<Slot<Opened>>,
     pub(crate) alerts_pace: Arc<Pace>,
     pub(crate) rules_pace: Arc<Pace>,
     pub(crate) work: Work,
@@ -36,8 +38,16 @@ impl State {
     /// # Errors
     /// When no model is named, or the file with the key cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let slot = settings.rules.as_deref().map(|path| RulesEngine::slot(path, settings.max_firings));
-        Self::with_rules(settings, slot)
+        Self::with_opener(settings, Arc::new(Opened::checkpoint))
+    }
+
+    /// The same, with a function of the caller's that opens learned models; otherwise checkpoints alone are known.
+    ///
+    /// # Errors
+    /// As [`State::new`].
+    pub fn with_opener(settings: &Settings, opener: Opener) -> Result<Self, Error> {
+        let rules = settings.rules.as_deref().map(|path| RulesEngine::slot(path, settings.max_firings));
+        Self::with(settings, rules, &opener)
     }
 
     /// The same, with a place of the caller's for the rules.
@@ -45,17 +55,23 @@ impl State {
     /// # Errors
     /// As [`State::new`].
     pub fn with_rules(settings: &Settings, rules: Option<Slot<RulesEngine>>) -> Result<Self, Error> {
+        let opener: Opener = Arc::new(Opened::checkpoint);
+        Self::with(settings, rules, &opener)
+    }
+
+    fn with(settings: &Settings, rules: Option<Slot<RulesEngine>>, opener: &Opener) -> Result<Self, Error> {
         let mut alerts: Vec<(AlertModel, Slot<AlertsEngine>)> = Vec::new();
         for text in &settings.alerts {
             let (model, slot) = AlertsEngine::slot(text)?;
             if alerts.iter().any(|(known, _)| *known == model) {
-                return Err(Error::TwoModels(slot.name()));
+                return Err(Error::TwoModels(slot.name().to_owned()));
             }
             alerts.push((model, slot));
         }
         let state = Self {
             rules,
             alerts,
+            learned: learned(settings, opener)?,
             alerts_pace: Arc::default(),
             rules_pace: Arc::default(),
             work: Work::new(threads(settings), settings.request_timeout),
@@ -88,13 +104,40 @@ impl State {
         slot.ok_or(ApiError::NotServed("an alert model of this kind (--alerts)"))?.1.get()
     }
 
+    /// The learned models, in the order of the options: those that are loaded.
+    pub fn learned(&self) -> impl Iterator<Item = Arc<Opened>> {
+        self.learned.iter().filter_map(|slot| slot.get().ok())
+    }
+
     /// Every model that this server was started with.
     pub fn models(&self) -> Vec<&dyn Model> {
         let mut models: Vec<&dyn Model> = Vec::new();
         models.extend(self.rules.as_ref().map(|slot| slot as &dyn Model));
         models.extend(self.alerts.iter().map(|(_, slot)| slot as &dyn Model));
+        models.extend(self.learned.iter().map(|slot| slot as &dyn Model));
         models
     }
+}
+
+/// Places for the learned models, the adapters beside the first.
+fn learned(settings: &Settings, opener: &Opener) -> Result<Vec<Slot<Opened>>, Error> {
+    if settings.allow_adapter_loading && settings.adapter_root.is_none() {
+        return Err(Error::AdapterRoot);
+    }
+    if settings.model.is_empty() && !settings.adapter.is_empty() {
+        return Err(Error::AdapterAlone);
+    }
+    let first = Arc::new(Adapters::new(&settings.adapter)?);
+    let mut slots: Vec<Slot<Opened>> = Vec::new();
+    for path in &settings.model {
+        let adapters = if slots.is_empty() { Arc::clone(&first) } else { Arc::default() };
+        let slot = Opened::slot(path, language::options(settings), Arc::clone(opener), &adapters);
+        if slots.iter().any(|known| known.name() == slot.name()) {
+            return Err(Error::TwoModels(slot.name().to_owned()));
+        }
+        slots.push(slot);
+    }
+    Ok(slots)
 }
 
 /// The threads that the settings ask for.

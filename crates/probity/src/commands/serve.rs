@@ -3,12 +3,14 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use server::{Server, Settings, State};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::exit::{InputError, Outcome, Status, UsageError};
+use crate::learning;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -22,7 +24,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let settings = &arguments.settings;
     log(&settings.log);
-    let state = State::new(settings).map_err(usage)?;
+    let state = State::with_opener(settings, Arc::new(learning::serving::open)).map_err(usage)?;
     let server = Server::bind(settings, state).map_err(usage)?;
     server.run(told_to_stop())?;
     Ok(Status::Done)

@@ -12,6 +12,7 @@ mod multihead;
 mod progress;
 pub(crate) mod recipe;
 mod run;
+pub(crate) mod serving;
 mod source;
 
 use std::path::Path;

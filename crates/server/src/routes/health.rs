@@ -21,7 +21,7 @@ pub(crate) struct Health {
     /// answering.
     status: Condition,
     /// Each model that the server was started with.
-    models_loaded: BTreeMap<&'static str, bool>,
+    models_loaded: BTreeMap<String, bool>,
     /// Now, in UTC.
     #[schema(value_type = String, format = DateTime)]
     timestamp: String,
@@ -42,7 +42,7 @@ enum Condition {
 )]
 pub(crate) async fn health(extract::State(state): extract::State<Arc<State>>) -> (StatusCode, Json<Health>) {
     let models = state.models();
-    let models_loaded: BTreeMap<_, _> = models.iter().map(|m| (m.name(), m.identity().is_some())).collect();
+    let models_loaded: BTreeMap<_, _> = models.iter().map(|m| (m.name().to_owned(), m.identity().is_some())).collect();
     let (code, status) = if models_loaded.values().any(|loaded| !loaded) {
         (StatusCode::SERVICE_UNAVAILABLE, Condition::Loading)
     } else if models.iter().any(|model| model.failed()) {
@@ -60,9 +60,9 @@ pub(crate) struct Version {
     /// Version of Probity.
     api_version: &'static str,
     /// Each loaded model's version.
-    model_versions: BTreeMap<&'static str, String>,
+    model_versions: BTreeMap<String, String>,
     /// SHA-256 of each loaded model.
-    model_hashes: BTreeMap<&'static str, String>,
+    model_hashes: BTreeMap<String, String>,
 }
 
 /// What decides here, by version and content hash.
@@ -71,8 +71,8 @@ pub(crate) async fn version(extract::State(state): extract::State<Arc<State>>) -
     let (mut model_versions, mut model_hashes) = (BTreeMap::new(), BTreeMap::new());
     for model in state.models() {
         if let Some(identity) = model.identity() {
-            model_versions.insert(model.name(), identity.version);
-            model_hashes.insert(model.name(), identity.hash);
+            model_versions.insert(model.name().to_owned(), identity.version);
+            model_hashes.insert(model.name().to_owned(), identity.hash);
         }
     }
     Json(Version { api_version: env!("CARGO_PKG_VERSION"), model_versions, model_hashes })

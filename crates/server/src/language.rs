@@ -1,0 +1,196 @@
+//! Learned models: whoever starts the server says how a folder is opened; the server keeps what was opened, loads it
+//! again, and knows which adapters stand beside it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use decision::{Decider, Identity};
+use lm::inference::{Host, HostOptions, Storage};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, LoadError, Settings, Slot, state};
+
+/// A model of a folder, ready to answer.
+#[derive(Clone)]
+pub struct Opened {
+    /// What callers name it by.
+    pub name: String,
+    /// It writes text, if it does.
+    pub host: Option<Arc<Host>>,
+    /// Whose cases it decides, if it decides.
+    pub desk: Option<&'static str>,
+    /// It decides cases, if it does.
+    pub decider: Option<Arc<dyn Decider>>,
+    /// What it is, by version and content hash.
+    pub identity: Identity,
+}
+
+/// Opens the model of a folder.
+pub type Opener = Arc<dyn Fn(&Path, &HostOptions) -> Result<Opened, LoadError> + Send + Sync>;
+
+/// Files of which one changes when a model does: the manifest of an artifact, or what a checkpoint consists of.
+const FILES: [&str; 5] =
+    ["manifest.json", "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"];
+
+impl Opened {
+    /// A checkpoint in Hugging Face layout: it writes text and decides nothing.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the model is not one that we run.
+    pub fn checkpoint(folder: &Path, options: &HostOptions) -> Result<Self, LoadError> {
+        let host = Host::open(folder, options)?;
+        let hash = digest(folder)?;
+        let identity = Identity { name: "checkpoint".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), hash };
+        Ok(Self { name: name(folder), host: Some(Arc::new(host)), desk: None, decider: None, identity })
+    }
+
+    /// The place of the model at a path.
+    pub(crate) fn slot(path: &Path, options: HostOptions, opener: Opener, adapters: &Arc<Adapters>) -> Slot<Self> {
+        let files: Vec<PathBuf> = FILES.iter().map(|file| path.join(file)).collect();
+        let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+        let (path, adapters) = (path.to_owned(), Arc::clone(adapters));
+        Slot::new(name(&path), &files, move || {
+            let opened = opener(&path, &options)?;
+            adapters.put_beside(&opened)?;
+            let identity = opened.identity.clone();
+            Ok((opened, identity))
+        })
+    }
+}
+
+/// The name of a model is that of its folder.
+pub(crate) fn name(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    path.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// SHA-256 over the names and contents of a folder's files, in the order of their names.
+fn digest(folder: &Path) -> Result<String, LoadError> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        files.extend(Some(entry?.path()).filter(|path| path.is_file()));
+    }
+    files.sort();
+    let mut all = Sha256::new();
+    for path in files {
+        let mut one = Sha256::new();
+        std::io::copy(&mut File::open(&path)?, &mut one)?;
+        all.update(one.finalize());
+        all.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+    }
+    Ok(all.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// How the settings want models to be opened.
+pub(crate) fn options(settings: &Settings) -> HostOptions {
+    HostOptions {
+        precision: settings.dtype.into(),
+        storage: settings.weights.into(),
+        threads: state::threads(settings),
+        cache_bytes: settings.cache_megabytes << 20,
+        sequences: settings.sequences,
+    }
+}
+
+/// In what matrix products run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Products {
+    /// Single precision.
+    F32,
+    /// Operands rounded to bf16, sums in single precision.
+    Bf16,
+}
+
+impl From<Products> for lm::Precision {
+    fn from(products: Products) -> Self {
+        match products {
+            Products::F32 => Self::F32,
+            Products::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// In what weights are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Weights {
+    /// As products take them.
+    Plain,
+    /// A byte a number.
+    Int8,
+    /// Half a byte a number.
+    Nf4,
+}
+
+impl From<Weights> for Storage {
+    fn from(weights: Weights) -> Self {
+        match weights {
+            Weights::Plain => Self::Plain,
+            Weights::Int8 => Self::Int8,
+            Weights::Nf4 => Self::Nf4,
+        }
+    }
+}
+
+/// An adapter as an option names it: `NAME=DIR`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFolder {
+    /// What callers name it by.
+    pub name: String,
+    /// A folder in the layout of `peft`.
+    pub folder: PathBuf,
+}
+
+impl FromStr for NamedFolder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, folder)) if !name.is_empty() && !folder.is_empty() => {
+                Ok(Self { name: name.to_owned(), folder: folder.into() })
+            }
+            _ => Err("write NAME=DIR".to_owned()),
+        }
+    }
+}
+
+/// The adapters of a model, by name, with their folders: those of the options and those that were loaded since. They
+/// outlive a reload of the model.
+#[derive(Debug, Default)]
+pub(crate) struct Adapters {
+    folders: Mutex<BTreeMap<String, PathBuf>>,
+}
+
+impl Adapters {
+    /// # Errors
+    /// When two have one name.
+    pub(crate) fn new(named: &[NamedFolder]) -> Result<Self, Error> {
+        let mut folders = BTreeMap::new();
+        for NamedFolder { name, folder } in named {
+            if folders.insert(name.clone(), folder.clone()).is_some() {
+                return Err(Error::TwoModels(name.clone()));
+            }
+        }
+        Ok(Self { folders: Mutex::new(folders) })
+    }
+
+    /// Loads all of them beside a model.
+    fn put_beside(&self, opened: &Opened) -> Result<(), LoadError> {
+        // Held to the end: what is loaded meanwhile would be missing beside the new model.
+        let folders = self.lock();
+        if folders.is_empty() {
+            return Ok(());
+        }
+        let host = opened.host.as_ref().ok_or("adapters stand beside a model that writes text, which this is not")?;
+        for (name, folder) in folders.iter() {
+            host.service().load_adapter(name, folder)?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, PathBuf>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
