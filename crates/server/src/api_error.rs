@@ -8,6 +8,8 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::{Ref, RefOr, Response as Documented, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::openai;
+
 /// A refusal. Messages go to the caller, never to the log: they may quote the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -46,6 +48,30 @@ pub enum ApiError {
         /// The most bytes a body may have.
         limit: usize,
     },
+    /// A field asks for what is not built.
+    #[error("`{0}` is not supported with this value: leave it out")]
+    Unsupported(String),
+    /// No model or adapter has this name.
+    #[error("there is no model `{0}`; GET /v1/models lists those that are served")]
+    UnknownModel(String),
+    /// Prompt and answer are longer than the model can read.
+    #[error(
+        "the prompt has {prompt} tokens and the answer may have {answer}, together more than the model's {positions}: \
+         shorten the prompt, or give a smaller max_tokens"
+    )]
+    ContextLength {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens that the answer may have.
+        answer: usize,
+        /// Tokens that the model can read.
+        positions: usize,
+        /// Where the prompt is.
+        field: &'static str,
+    },
+    /// What is asked for is not allowed to anybody.
+    #[error("{0}")]
+    Forbidden(String),
     /// The decider failed on this case; the same case will fail again.
     #[error("{0}")]
     Undecidable(String),
@@ -91,9 +117,14 @@ impl ApiError {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NotJson(_) | Self::Invalid { .. } | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::NotJson(_)
+            | Self::Invalid { .. }
+            | Self::BrokenBody
+            | Self::Unsupported(_)
+            | Self::ContextLength { .. } => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound | Self::NotServed(_) => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotServed(_) | Self::UnknownModel(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -110,6 +141,10 @@ impl ApiError {
             Self::NotJson(_) => "not_json",
             Self::Invalid { .. } => "invalid_field",
             Self::BrokenBody => "broken_body",
+            Self::Unsupported(_) => "unsupported_parameter",
+            Self::UnknownModel(_) => "model_not_found",
+            Self::ContextLength { .. } => "context_length_exceeded",
+            Self::Forbidden(_) => "forbidden",
             Self::Unauthorized => "unauthorized",
             Self::NotFound => "not_found",
             Self::NotServed(_) => "not_served",
@@ -127,11 +162,19 @@ impl ApiError {
 
     /// The field that is wrong.
     pub fn field(&self) -> Option<&str> {
-        if let Self::Invalid { field, .. } = self { Some(field) } else { None }
+        match self {
+            Self::Invalid { field, .. } | Self::Unsupported(field) => Some(field),
+            Self::ContextLength { field, .. } => Some(field),
+            Self::UnknownModel(_) => Some("model"),
+            _ => None,
+        }
     }
 
-    /// The refusal as JSON.
-    pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
+    /// The refusal as JSON, in our form or in OpenAI's.
+    pub(crate) fn body(&self, request_id: &str, openai: bool) -> Vec<u8> {
+        if openai {
+            return serde_json::to_vec(&openai::error_body(self, Some(request_id))).unwrap_or_default();
+        }
         let error = ErrorDetail { code: self.code(), message: self.to_string(), field: self.field(), request_id };
         // Strings alone: this cannot fail.
         serde_json::to_vec(&ErrorBody { error }).unwrap_or_default()

@@ -86,7 +86,7 @@ fn explain<'b, T: Deserialize<'b>>(body: &'b [u8], error: &serde_json::Error) ->
 }
 
 /// The path, down to a field that the message alone names.
-fn field(path: &str, message: &str) -> String {
+pub(crate) fn field(path: &str, message: &str) -> String {
     let named = ["missing field `", "unknown field `", "duplicate field `"]
         .iter()
         .find_map(|start| message.strip_prefix(start)?.split('`').next())

@@ -18,7 +18,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::metrics::{GONE, Route};
-use crate::{ApiError, State, request_id};
+use crate::{ApiError, State, openai, request_id};
 
 /// Who may use a route, and what it counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,29 +46,37 @@ pub(crate) async fn pass(extract::State(gate): extract::State<Arc<Gate>>, reques
         Ok(_place) => guarded(next.run(request)).await,
         Err(refusal) => refusal.into_response(),
     };
-    let response = finish(response, &id);
+    let response = finish(response, &id, gate.route.path());
     visit.leave(response.status(), &id);
     response
 }
 
 impl Gate {
-    fn admit(&self, headers: &HeaderMap) -> Result<Option<Place<'_>>, ApiError> {
+    fn admit(&self, headers: &HeaderMap) -> Result<Option<Place>, ApiError> {
         if self.access != Access::Open && !self.state.key.admits(presented(headers)) {
             return Err(ApiError::Unauthorized);
         }
         if self.access != Access::Work {
             return Ok(None);
         }
-        let place = Place(&self.state);
         let before = self.state.metrics.working.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(&self.state));
         if before >= self.state.limits.requests { Err(ApiError::Busy) } else { Ok(Some(place)) }
     }
 }
 
 /// One of the requests that may be answered at once.
-struct Place<'s>(&'s State);
+pub(crate) struct Place(Arc<State>);
 
-impl Drop for Place<'_> {
+impl Place {
+    /// Another one, for what goes on behind the head of an answer.
+    pub(crate) fn further(state: &Arc<State>) -> Self {
+        state.metrics.working.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.metrics.working.fetch_sub(1, Ordering::Relaxed);
     }
@@ -132,13 +140,13 @@ async fn guarded(answer: impl Future<Output = Response>) -> Response {
 }
 
 /// Gives the answer its id, and a refusal its body.
-fn finish(mut response: Response, id: &HeaderValue) -> Response {
+fn finish(mut response: Response, id: &HeaderValue, path: &str) -> Response {
     let refusal = match response.extensions_mut().remove::<ApiError>() {
         None if response.status() == StatusCode::METHOD_NOT_ALLOWED => Some(ApiError::MethodNotAllowed),
         refusal => refusal,
     };
     if let Some(refusal) = refusal {
-        *response.body_mut() = Body::from(refusal.body(id.to_str().unwrap_or_default()));
+        *response.body_mut() = Body::from(refusal.body(id.to_str().unwrap_or_default(), openai::is_spoken_at(path)));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     response.headers_mut().insert(request_id::HEADER, id.clone());
@@ -153,7 +161,7 @@ mod tests {
     fn a_panic_is_an_answer_without_its_words() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let response = runtime.block_on(guarded(async { panic!("account 4711") }));
-        let response = finish(response, &HeaderValue::from_static("r1"));
+        let response = finish(response, &HeaderValue::from_static("r1"), "/score/alerts");
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = runtime.block_on(axum::body::to_bytes(response.into_body(), 1000)).expect("a body");
         let body = String::from_utf8(body.to_vec()).expect("UTF-8");

@@ -11,7 +11,8 @@ use decision::{Decider, Identity};
 use lm::inference::{Host, HostOptions, Storage};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, LoadError, Settings, Slot, state};
+use crate::writer_metrics::WriterMetrics;
+use crate::{ApiError, Error, LoadError, Settings, Slot, state};
 
 /// A model of a folder, ready to answer.
 #[derive(Clone)]
@@ -92,6 +93,53 @@ pub(crate) fn options(settings: &Settings) -> HostOptions {
         threads: state::threads(settings),
         cache_bytes: settings.cache_megabytes << 20,
         sequences: settings.sequences,
+    }
+}
+
+/// A model that writes text, as a request names it.
+pub(crate) struct Writer {
+    /// As the request names it.
+    pub(crate) name: String,
+    pub(crate) host: Arc<Host>,
+    /// The adapter that the request asks for.
+    pub(crate) adapter: Option<String>,
+    /// The beginning of the model's content hash, as OpenAI names what answers.
+    pub(crate) fingerprint: String,
+    pub(crate) metrics: Arc<WriterMetrics>,
+}
+
+/// A place for a model, and what is counted of it over all reloads.
+pub(crate) struct Learned {
+    pub(crate) slot: Slot<Opened>,
+    pub(crate) metrics: Arc<WriterMetrics>,
+}
+
+impl Learned {
+    /// The writer of this name: the model itself or one of its adapters. Without a name, the model.
+    ///
+    /// # Errors
+    /// When the model has this name and writes no text.
+    pub(crate) fn writer(&self, opened: &Opened, name: Option<&str>) -> Result<Option<Writer>, ApiError> {
+        let own = name.is_none_or(|name| name == opened.name);
+        let Some(host) = &opened.host else {
+            let message = format!("`{}` decides cases and writes no text: see /v1/desks", opened.name);
+            return if own && name.is_some() {
+                Err(ApiError::Invalid { field: "model".to_owned(), message })
+            } else {
+                Ok(None)
+            };
+        };
+        let adapter = name.filter(|name| !own && host.service().adapters().iter().any(|known| known == name));
+        if !own && adapter.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Writer {
+            name: name.unwrap_or(&opened.name).to_owned(),
+            host: Arc::clone(host),
+            adapter: adapter.map(str::to_owned),
+            fingerprint: format!("fp_{}", opened.identity.hash.get(..12).unwrap_or(&opened.identity.hash)),
+            metrics: Arc::clone(&self.metrics),
+        }))
     }
 }
 

@@ -22,6 +22,7 @@ mod language;
 mod listen;
 mod metrics;
 mod model;
+mod openai;
 mod reload;
 mod request_id;
 mod routes;
@@ -30,6 +31,7 @@ mod server;
 mod settings;
 mod state;
 mod work;
+mod writer_metrics;
 
 pub use alerts_engine::AlertsEngine;
 pub use api_error::ApiError;

@@ -10,8 +10,10 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 
 /// Statuses with a counter of their own; the last stands for all others. 499: the caller went away.
-const STATUSES: [&str; 16] =
-    ["200", "400", "401", "404", "405", "408", "409", "413", "415", "422", "429", "499", "500", "503", "504", "other"];
+const STATUSES: [&str; 17] = [
+    "200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429", "499", "500", "503", "504",
+    "other",
+];
 
 /// The callers that went away before they were answered.
 pub(crate) const GONE: u16 = 499;
@@ -25,13 +27,48 @@ const BOUNDS: [u64; 16] = [
     5_000_000, 10_000_000,
 ];
 
+/// Durations by upper bounds.
+#[derive(Debug)]
+pub(crate) struct Histogram {
+    /// In microseconds, ascending.
+    bounds: &'static [u64],
+    /// One more than there are bounds.
+    buckets: Vec<AtomicU64>,
+    nanoseconds: AtomicU64,
+}
+
+impl Histogram {
+    pub(crate) fn new(bounds: &'static [u64]) -> Self {
+        let buckets = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Self { bounds, buckets, nanoseconds: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn record(&self, duration: Duration) {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = self.bounds.partition_point(|bound| bound * 1_000 < nanoseconds);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Appends the samples of the family that was begun last, with one label of its own.
+    pub(crate) fn write(&self, text: &mut Text, label: (&str, &str)) {
+        let mut total = 0;
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            total += bucket.load(Ordering::Relaxed);
+            let bound = self.bounds.get(index).map_or("+Inf".to_owned(), |bound| (*bound as f64 / 1e6).to_string());
+            text.sample("_bucket", &[label, ("le", &bound)], total);
+        }
+        text.sample("_sum", &[label], self.nanoseconds.load(Ordering::Relaxed) as f64 / 1e9);
+        text.sample("_count", &[label], total);
+    }
+}
+
 /// What is counted of one path.
 #[derive(Debug)]
 pub(crate) struct Route {
     path: String,
     requests: [[AtomicU64; STATUSES.len()]; METHODS.len()],
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    nanoseconds: AtomicU64,
+    latencies: Histogram,
     pub(crate) in_flight: AtomicI64,
 }
 
@@ -41,8 +78,7 @@ impl Route {
         Self {
             path: path.to_owned(),
             requests: std::array::from_fn(|_| std::array::from_fn(zero)),
-            buckets: std::array::from_fn(zero),
-            nanoseconds: AtomicU64::new(0),
+            latencies: Histogram::new(&BOUNDS),
             in_flight: AtomicI64::new(0),
         }
     }
@@ -61,10 +97,7 @@ impl Route {
             _ => 3,
         };
         self.requests[method][column(status)].fetch_add(1, Ordering::Relaxed);
-        let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.partition_point(|bound| bound * 1_000 < nanoseconds);
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.latencies.record(latency);
     }
 }
 
@@ -121,15 +154,7 @@ impl Metrics {
         }
         text.family("probity_http_request_duration_seconds", "histogram", "From the head of a request to its answer.");
         for route in routes {
-            let mut total = 0;
-            for (index, bucket) in route.buckets.iter().enumerate() {
-                total += bucket.load(Ordering::Relaxed);
-                let bound = BOUNDS.get(index).map_or("+Inf".to_owned(), |bound| (*bound as f64 / 1e6).to_string());
-                text.sample("_bucket", &[("path", &route.path), ("le", &bound)], total);
-            }
-            let seconds = route.nanoseconds.load(Ordering::Relaxed) as f64 / 1e9;
-            text.sample("_sum", &[("path", &route.path)], seconds);
-            text.sample("_count", &[("path", &route.path)], total);
+            route.latencies.write(text, ("path", &route.path));
         }
         text.family("probity_http_requests_in_flight", "gauge", "Requests that are being answered.");
         for route in routes {

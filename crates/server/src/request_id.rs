@@ -26,6 +26,15 @@ fn is_plain(value: &[u8]) -> bool {
 }
 
 fn made() -> HeaderValue {
+    HeaderValue::from_bytes(&bytes()).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+/// A text that no other call of this or another process returns.
+pub(crate) fn unique() -> String {
+    String::from_utf8_lossy(&bytes()).into_owned()
+}
+
+fn bytes() -> [u8; 33] {
     static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut text = [b'-'; 33];
@@ -35,5 +44,5 @@ fn made() -> HeaderValue {
             *byte = b"0123456789abcdef"[(number >> (60 - 4 * index)) as usize & 15];
         }
     }
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    text
 }

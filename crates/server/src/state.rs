@@ -6,7 +6,7 @@ use std::time::Duration;
 use desks::alerts::AlertModel;
 use sha2::{Digest, Sha256};
 
-use crate::language::{self, Adapters};
+use crate::language::{self, Adapters, Learned, Writer};
 use crate::work::{Pace, Work};
 use crate::{AlertsEngine, ApiError, Error, Metrics, Model, Opened, Opener, RulesEngine, Settings, Slot};
 
@@ -14,9 +14,11 @@ use crate::{AlertsEngine, ApiError, Error, Metrics, Model, Opened, Opener, Rules
 pub struct State {
     rules: Option<Slot<RulesEngine>>,
     alerts: Vec<(AlertModel, Slot<AlertsEngine>)>,
-    learned: Vec<Slot<Opened>>,
+    pub(crate) learned: Vec<Learned>,
     pub(crate) alerts_pace: Arc<Pace>,
     pub(crate) rules_pace: Arc<Pace>,
+    /// Of reading requests for text.
+    pub(crate) plans_pace: Arc<Pace>,
     pub(crate) work: Work,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
@@ -74,6 +76,7 @@ impl State {
             learned: learned(settings, opener)?,
             alerts_pace: Arc::default(),
             rules_pace: Arc::default(),
+            plans_pace: Arc::default(),
             work: Work::new(threads(settings), settings.request_timeout),
             metrics: Metrics::default(),
             limits: Limits {
@@ -106,7 +109,28 @@ impl State {
 
     /// The learned models, in the order of the options: those that are loaded.
     pub fn learned(&self) -> impl Iterator<Item = Arc<Opened>> {
-        self.learned.iter().filter_map(|slot| slot.get().ok())
+        self.learned.iter().filter_map(|learned| learned.slot.get().ok())
+    }
+
+    /// The model or adapter of a name; the first model that writes text if there is none.
+    ///
+    /// # Errors
+    /// When there is none, or it is still being loaded.
+    pub(crate) fn writer(&self, name: Option<&str>) -> Result<Writer, ApiError> {
+        let mut loading = None;
+        for learned in &self.learned {
+            match learned.slot.get() {
+                Ok(opened) => match learned.writer(&opened, name)? {
+                    Some(writer) => return Ok(writer),
+                    None => continue,
+                },
+                Err(error) => loading = Some(error),
+            }
+        }
+        Err(loading.unwrap_or_else(|| match name {
+            Some(name) if !self.learned.is_empty() => ApiError::UnknownModel(name.to_owned()),
+            _ => ApiError::NotServed("a language model (--model)"),
+        }))
     }
 
     /// Every model that this server was started with.
@@ -114,13 +138,13 @@ impl State {
         let mut models: Vec<&dyn Model> = Vec::new();
         models.extend(self.rules.as_ref().map(|slot| slot as &dyn Model));
         models.extend(self.alerts.iter().map(|(_, slot)| slot as &dyn Model));
-        models.extend(self.learned.iter().map(|slot| slot as &dyn Model));
+        models.extend(self.learned.iter().map(|learned| &learned.slot as &dyn Model));
         models
     }
 }
 
 /// Places for the learned models, the adapters beside the first.
-fn learned(settings: &Settings, opener: &Opener) -> Result<Vec<Slot<Opened>>, Error> {
+fn learned(settings: &Settings, opener: &Opener) -> Result<Vec<Learned>, Error> {
     if settings.allow_adapter_loading && settings.adapter_root.is_none() {
         return Err(Error::AdapterRoot);
     }
@@ -128,16 +152,16 @@ fn learned(settings: &Settings, opener: &Opener) -> Result<Vec<Slot<Opened>>, Er
         return Err(Error::AdapterAlone);
     }
     let first = Arc::new(Adapters::new(&settings.adapter)?);
-    let mut slots: Vec<Slot<Opened>> = Vec::new();
+    let mut all: Vec<Learned> = Vec::new();
     for path in &settings.model {
-        let adapters = if slots.is_empty() { Arc::clone(&first) } else { Arc::default() };
+        let adapters = if all.is_empty() { Arc::clone(&first) } else { Arc::default() };
         let slot = Opened::slot(path, language::options(settings), Arc::clone(opener), &adapters);
-        if slots.iter().any(|known| known.name() == slot.name()) {
+        if all.iter().any(|known| known.slot.name() == slot.name()) {
             return Err(Error::TwoModels(slot.name().to_owned()));
         }
-        slots.push(slot);
+        all.push(Learned { slot, metrics: Arc::default() });
     }
-    Ok(slots)
+    Ok(all)
 }
 
 /// The threads that the settings ask for.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod alerts;
+mod chat;
 mod documents;
 mod health;
 mod rules;
@@ -29,6 +30,8 @@ fn list(admin_reload: bool) -> Vec<(Access, UtoipaMethodRouter<Arc<State>>)> {
         (Access::Work, routes!(alerts::score_alerts)),
         (Access::Work, routes!(alerts::rank_alerts)),
         (Access::Work, routes!(alerts::score_clusters)),
+        (Access::Work, routes!(chat::chat)),
+        (Access::Work, routes!(chat::completion)),
         (Access::Open, routes!(health::health)),
         (Access::Key, routes!(health::version)),
         (Access::Key, routes!(health::metrics)),
