@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use decision::{Decider, Identity};
-use lm::inference::{Host, HostOptions, Storage};
+use lm::WeightStorage;
+use lm::inference::{Host, HostOptions, ServiceOptions};
 use sha2::{Digest, Sha256};
 
 use crate::writer_metrics::WriterMetrics;
@@ -90,9 +91,12 @@ pub(crate) fn options(settings: &Settings) -> HostOptions {
     HostOptions {
         precision: settings.dtype.into(),
         storage: settings.weights.into(),
-        threads: state::threads(settings),
-        cache_bytes: settings.cache_megabytes << 20,
-        sequences: settings.sequences,
+        service: ServiceOptions {
+            threads: state::threads(settings),
+            cache_bytes: settings.cache_megabytes.saturating_mul(1 << 20),
+            sequences: settings.sequences,
+            ..ServiceOptions::default()
+        },
     }
 }
 
@@ -112,9 +116,40 @@ pub(crate) struct Writer {
 pub(crate) struct Learned {
     pub(crate) slot: Slot<Opened>,
     pub(crate) metrics: Arc<WriterMetrics>,
+    pub(crate) adapters: Arc<Adapters>,
+}
+
+/// What is told of a model that writes text, or of an adapter.
+pub(crate) struct Card {
+    pub(crate) id: String,
+    /// Of an adapter its folder, of a model its name.
+    pub(crate) root: String,
+    /// Of an adapter, its model.
+    pub(crate) parent: Option<String>,
+    /// Tokens of a prompt and its answer at most.
+    pub(crate) positions: usize,
 }
 
 impl Learned {
+    /// The model and its adapters, if it writes text.
+    ///
+    /// # Errors
+    /// While it is being loaded.
+    pub(crate) fn cards(&self) -> Result<Vec<Card>, ApiError> {
+        let opened = self.slot.get()?;
+        let Some(host) = &opened.host else { return Ok(Vec::new()) };
+        let positions = host.service().config().positions;
+        let name = || opened.name.clone();
+        let mut cards = vec![Card { id: name(), root: name(), parent: None, positions }];
+        cards.extend(self.adapters.list().into_iter().map(|(id, folder)| Card {
+            id,
+            root: folder.display().to_string(),
+            parent: Some(name()),
+            positions,
+        }));
+        Ok(cards)
+    }
+
     /// The writer of this name: the model itself or one of its adapters. Without a name, the model.
     ///
     /// # Errors
@@ -172,7 +207,7 @@ pub enum Weights {
     Nf4,
 }
 
-impl From<Weights> for Storage {
+impl From<Weights> for WeightStorage {
     fn from(weights: Weights) -> Self {
         match weights {
             Weights::Plain => Self::Plain,
@@ -224,9 +259,29 @@ impl Adapters {
         Ok(Self { folders: Mutex::new(folders) })
     }
 
+    /// The names, in order, with their folders.
+    fn list(&self) -> Vec<(String, PathBuf)> {
+        self.lock().iter().map(|(name, folder)| (name.clone(), folder.clone())).collect()
+    }
+
+    /// Loads one beside a model.
+    ///
+    /// # Errors
+    /// When it is none that fits the model.
+    pub(crate) fn load(&self, host: &Host, name: &str, folder: &Path) -> lm::Result<()> {
+        host.service().load_adapter(name, folder)?;
+        self.lock().insert(name.to_owned(), folder.to_owned());
+        Ok(())
+    }
+
+    /// Forgets one; says whether there was one.
+    pub(crate) fn unload(&self, host: &Host, name: &str) -> bool {
+        self.lock().remove(name);
+        host.service().unload_adapter(name)
+    }
+
     /// Loads all of them beside a model.
     fn put_beside(&self, opened: &Opened) -> Result<(), LoadError> {
-        // Held to the end: what is loaded meanwhile would be missing beside the new model.
         let folders = self.lock();
         if folders.is_empty() {
             return Ok(());

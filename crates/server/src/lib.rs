@@ -39,6 +39,7 @@ pub use error::{Error, LoadError};
 pub use language::{NamedFolder, Opened, Opener, Products, Weights};
 pub use metrics::Metrics;
 pub use model::{Model, Slot};
+pub use openai::respond;
 pub use routes::open_api;
 pub use rules_engine::RulesEngine;
 pub use server::Server;

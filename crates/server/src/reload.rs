@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::{Error, Model, State};
@@ -30,6 +30,7 @@ fn note(model: &dyn Model, what: &'static str) {
 
 /// Loads every model again. Those that fail stay as they are; the first failure is returned.
 pub(crate) fn reload_all(state: &State) -> Result<(), Error> {
+    let _alone = state.changes.lock().unwrap_or_else(PoisonError::into_inner);
     let mut result = Ok(());
     for model in state.models() {
         match model.load() {

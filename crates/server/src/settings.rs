@@ -35,7 +35,7 @@ pub struct Settings {
     pub adapter: Vec<NamedFolder>,
 
     /// In what a learned model's matrix products run.
-    #[arg(long, env = "PROBITY_DTYPE", value_name = "TYPE", default_value = "f32")]
+    #[arg(long, env = "PROBITY_DTYPE", value_name = "TYPE", default_value = "bf16")]
     pub dtype: Products,
 
     /// In what a learned model's weights are held.
@@ -103,6 +103,10 @@ pub struct Settings {
     /// Time for requests under way when the server is told to stop.
     #[arg(long, env = "PROBITY_SHUTDOWN_TIMEOUT", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub shutdown_timeout: Duration,
+
+    /// Write counters of learned models under vLLM's names, too.
+    #[arg(long, env = "PROBITY_VLLM_METRICS", value_parser = BoolishValueParser::new())]
+    pub vllm_metrics: bool,
 
     /// Look this often whether files have changed, and reload them; 0 never looks. SIGHUP reloads in any case.
     #[arg(long, env = "PROBITY_WATCH", value_name = "SECONDS", default_value = "0", value_parser = seconds)]

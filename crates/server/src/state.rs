@@ -1,12 +1,14 @@
 //! What all requests share: models, limits, counters, the key.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use desks::alerts::AlertModel;
+use lm::inference::Host;
 use sha2::{Digest, Sha256};
 
-use crate::language::{self, Adapters, Learned, Writer};
+use crate::language::{self, Adapters, Card, Learned, Writer};
 use crate::work::{Pace, Work};
 use crate::{AlertsEngine, ApiError, Error, Metrics, Model, Opened, Opener, RulesEngine, Settings, Slot};
 
@@ -15,6 +17,13 @@ pub struct State {
     rules: Option<Slot<RulesEngine>>,
     alerts: Vec<(AlertModel, Slot<AlertsEngine>)>,
     pub(crate) learned: Vec<Learned>,
+    /// Where adapters may be loaded from, if they may.
+    pub(crate) adapter_root: Option<PathBuf>,
+    pub(crate) vllm_metrics: bool,
+    /// Held while models are loaded again or adapters come and go: one would not see the other.
+    pub(crate) changes: Mutex<()>,
+    /// Seconds since 1970.
+    pub(crate) started: i64,
     pub(crate) alerts_pace: Arc<Pace>,
     pub(crate) rules_pace: Arc<Pace>,
     /// Of reading requests for text.
@@ -74,6 +83,10 @@ impl State {
             rules,
             alerts,
             learned: learned(settings, opener)?,
+            adapter_root: settings.adapter_root.clone().filter(|_| settings.allow_adapter_loading),
+            vllm_metrics: settings.vllm_metrics,
+            changes: Mutex::default(),
+            started: jiff::Timestamp::now().as_second(),
             alerts_pace: Arc::default(),
             rules_pace: Arc::default(),
             plans_pace: Arc::default(),
@@ -133,6 +146,54 @@ impl State {
         }))
     }
 
+    /// What is told of the models that write text, and of their adapters.
+    ///
+    /// # Errors
+    /// While one is being loaded.
+    pub(crate) fn cards(&self) -> Result<Vec<Card>, ApiError> {
+        let cards: Vec<_> = self.learned.iter().map(Learned::cards).collect::<Result<_, _>>()?;
+        Ok(cards.into_iter().flatten().collect())
+    }
+
+    /// Loads an adapter beside the first model. Takes time.
+    ///
+    /// # Errors
+    /// When its folder is none that adapters may be loaded from, or it does not fit the model.
+    pub(crate) fn load_adapter(&self, name: &str, path: &Path) -> Result<(), ApiError> {
+        let invalid = |field: &str, message: String| ApiError::Invalid { field: field.to_owned(), message };
+        let _alone = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (adapters, host) = self.first_writer()?;
+        if name.is_empty() || self.learned().any(|opened| opened.name == name) {
+            return Err(invalid("lora_name", "it is empty or the name of a model".to_owned()));
+        }
+        let root = self.adapter_root.as_deref().and_then(|root| root.canonicalize().ok());
+        let folder = root.as_ref().and_then(|root| root.join(path).canonicalize().ok());
+        // One answer for all: it is nobody's business what else there is.
+        let allowed = folder.filter(|folder| root.is_some_and(|root| folder.starts_with(root)) && folder.is_dir());
+        let folder = allowed.ok_or_else(|| {
+            ApiError::Forbidden("`lora_path` is no folder under the one that adapters may be loaded from".to_owned())
+        })?;
+        adapters.load(&host, name, &folder).map_err(|error| invalid("lora_path", error.to_string()))
+    }
+
+    /// Forgets an adapter of the first model.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub(crate) fn unload_adapter(&self, name: &str) -> Result<(), ApiError> {
+        let _alone = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (adapters, host) = self.first_writer()?;
+        if adapters.unload(&host, name) { Ok(()) } else { Err(ApiError::UnknownModel(name.to_owned())) }
+    }
+
+    /// The adapters of the first model, and what they stand beside.
+    fn first_writer(&self) -> Result<(&Adapters, Arc<Host>), ApiError> {
+        let none = ApiError::NotServed("a language model (--model)");
+        let Some(learned) = self.learned.first() else { return Err(none) };
+        let host = learned.slot.get()?.host.clone().ok_or(none)?;
+        Ok((&learned.adapters, host))
+    }
+
     /// Every model that this server was started with.
     pub fn models(&self) -> Vec<&dyn Model> {
         let mut models: Vec<&dyn Model> = Vec::new();
@@ -159,7 +220,7 @@ fn learned(settings: &Settings, opener: &Opener) -> Result<Vec<Learned>, Error> 
         if all.iter().any(|known| known.slot.name() == slot.name()) {
             return Err(Error::TwoModels(slot.name().to_owned()));
         }
-        all.push(Learned { slot, metrics: Arc::default() });
+        all.push(Learned { slot, metrics: Arc::default(), adapters });
     }
     Ok(all)
 }

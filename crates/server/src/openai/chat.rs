@@ -72,7 +72,7 @@ struct Delta {
 }
 
 fn logprobs(plan: &Plan, piece: &Piece) -> Option<ChatLogprobs> {
-    plan.log_probabilities.then(|| of_chat(plan.writer.host.tokenizer(), &piece.tokens))
+    plan.log_probabilities.then(|| of_chat(&plan.writer.host, &piece.tokens))
 }
 
 /// The whole answer.

@@ -34,7 +34,7 @@ struct TextChoice {
 fn choice(plan: &Plan, piece: Piece) -> TextChoice {
     TextChoice {
         index: piece.choice,
-        logprobs: plan.log_probabilities.then(|| of_text(plan.writer.host.tokenizer(), &piece.tokens)),
+        logprobs: plan.log_probabilities.then(|| of_text(&plan.writer.host, &piece.tokens)),
         finish_reason: piece.finish.map(|ended| ended.name()),
         text: piece.text,
     }

@@ -10,17 +10,23 @@ use crate::ApiError;
 
 /// What an answer must be, as OpenAI has it.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum ResponseFormat {
+pub(crate) struct ResponseFormat {
+    r#type: Kind,
+    /// With `json_schema` alone.
+    json_schema: Option<NamedSchema>,
+}
+
+/// Kinds of answers.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ResponseFormatType)]
+enum Kind {
     /// Any text.
     Text,
     /// Any JSON object.
     JsonObject,
     /// A JSON value of a schema, kept strictly whether or not `strict` says so.
-    JsonSchema {
-        /// The schema.
-        json_schema: NamedSchema,
-    },
+    JsonSchema,
 }
 
 /// A schema with its name.
@@ -58,7 +64,7 @@ pub(crate) struct StructuredOutputs {
 /// When there are several, or one that cannot be used.
 pub(crate) fn form(common: &Common) -> Result<Option<(&'static str, Form)>, ApiError> {
     let mut forms = structured(common.structured_outputs.as_ref())?;
-    forms.extend(response_format(common.response_format.as_ref()));
+    forms.extend(common.response_format.as_ref().map(response_format).transpose()?.flatten());
     let guided = StructuredOutputs {
         json: common.guided_json.clone(),
         regex: common.guided_regex.clone(),
@@ -78,14 +84,15 @@ pub(crate) fn form(common: &Common) -> Result<Option<(&'static str, Form)>, ApiE
     Ok(forms.pop())
 }
 
-fn response_format(format: Option<&ResponseFormat>) -> Option<(&'static str, Form)> {
-    match format? {
-        ResponseFormat::Text => None,
-        ResponseFormat::JsonObject => Some(("response_format", Form::Object)),
-        ResponseFormat::JsonSchema { json_schema } => {
-            Some(("response_format.json_schema.schema", Form::Schema(json_schema.schema.clone())))
+fn response_format(format: &ResponseFormat) -> Result<Option<(&'static str, Form)>, ApiError> {
+    Ok(match (format.r#type, &format.json_schema) {
+        (Kind::Text, _) => None,
+        (Kind::JsonObject, _) => Some(("response_format", Form::Object)),
+        (Kind::JsonSchema, Some(named)) => {
+            Some(("response_format.json_schema.schema", Form::Schema(named.schema.clone())))
         }
-    }
+        (Kind::JsonSchema, None) => return Err(invalid("response_format.json_schema", "it is missing")),
+    })
 }
 
 fn structured(outputs: Option<&StructuredOutputs>) -> Result<Vec<(&'static str, Form)>, ApiError> {

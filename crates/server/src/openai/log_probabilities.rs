@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use lm::text::Tokenizer;
+use lm::inference::Host;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -50,20 +50,20 @@ pub(crate) struct TextLogprobs {
 }
 
 /// Of a chat.
-pub(crate) fn of_chat(tokenizer: &Tokenizer, tokens: &[Placed]) -> ChatLogprobs {
+pub(crate) fn of_chat(host: &Host, tokens: &[Placed]) -> ChatLogprobs {
     let content = tokens.iter().map(|Placed { token, .. }| ChatToken {
-        token: likelihood(tokenizer, token.token, token.log_probability),
-        top_logprobs: token.alternatives.iter().map(|(token, log)| likelihood(tokenizer, *token, *log)).collect(),
+        token: likelihood(host, token.token, token.log_probability),
+        top_logprobs: token.alternatives.iter().map(|(token, log)| likelihood(host, *token, *log)).collect(),
     });
     ChatLogprobs { content: content.collect() }
 }
 
 /// Of a completion.
-pub(crate) fn of_text(tokenizer: &Tokenizer, tokens: &[Placed]) -> TextLogprobs {
+pub(crate) fn of_text(host: &Host, tokens: &[Placed]) -> TextLogprobs {
     let mut all = TextLogprobs::default();
     for Placed { token, offset } in tokens {
-        let own = likelihood(tokenizer, token.token, token.log_probability);
-        let likeliest = token.alternatives.iter().map(|(token, log)| likelihood(tokenizer, *token, *log));
+        let own = likelihood(host, token.token, token.log_probability);
+        let likeliest = token.alternatives.iter().map(|(token, log)| likelihood(host, *token, *log));
         let likeliest = likeliest.chain([own.clone()]);
         all.top_logprobs.push(likeliest.map(|one| (one.token, Value::from(one.logprob))).collect());
         all.tokens.push(own.token);
@@ -73,8 +73,12 @@ pub(crate) fn of_text(tokenizer: &Tokenizer, tokens: &[Placed]) -> TextLogprobs 
     all
 }
 
-fn likelihood(tokenizer: &Tokenizer, token: u32, log: f32) -> Likelihood {
-    let bytes = tokenizer.bytes(token).ok().flatten().unwrap_or_default();
+fn likelihood(host: &Host, token: u32, log: f32) -> Likelihood {
+    let bytes = match host.vocabulary().bytes(token) {
+        // Special tokens stand for no text; a name tells them from each other.
+        [] => host.tokenizer().decode(&[token], false).unwrap_or_default().into_bytes(),
+        bytes => bytes.to_vec(),
+    };
     let token = spelled(&bytes);
     Likelihood { token, logprob: if log.is_finite() { log } else { IMPOSSIBLE }, bytes }
 }

@@ -26,10 +26,11 @@ mod unsupported;
 mod usage;
 
 pub(crate) use answer::answer;
-pub(crate) use chat::{ChatChunk, ChatCompletion};
+pub(crate) use chat::ChatCompletion;
 pub(crate) use completion::TextCompletion;
-pub(crate) use error::{ErrorBody, body as error_body, is_spoken_at};
+pub(crate) use error::{body as error_body, is_spoken_at};
 pub(crate) use fields::{ChatRequest, CompletionRequest, read};
 pub(crate) use messages::{Message, render};
 pub(crate) use plan::Dialect;
-pub(crate) use respond::respond;
+pub use respond::respond;
+pub(crate) use unsupported::refuse as refuse_unsupported;

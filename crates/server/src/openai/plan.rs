@@ -168,7 +168,7 @@ fn requests(writer: &Writer, own: &Own, common: &Common, answers: usize) -> Resu
                 prompt: prompt.clone(),
                 adapter: writer.adapter.clone(),
                 most,
-                end: writer.host.config().end.clone(),
+                end: writer.host.end().to_vec(),
                 sampling: Sampling { seed: derived(sampling.seed, answer as u64), ..sampling },
                 grammar: grammar.clone(),
                 likeliest: own.likeliest.unwrap_or(0),
@@ -184,7 +184,7 @@ fn room(writer: &Writer, prompt: usize, allowance: Option<usize>, field: &'stati
     if prompt == 0 {
         return Err(invalid(field, "it has no tokens"));
     }
-    let positions = writer.host.config().positions;
+    let positions = writer.host.service().config().positions;
     let answer = allowance.unwrap_or_else(|| positions.saturating_sub(prompt).max(1));
     match prompt.checked_add(answer) {
         Some(all) if all <= positions => Ok(answer),

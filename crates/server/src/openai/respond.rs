@@ -12,7 +12,7 @@ use crate::{ApiError, State};
 
 /// Answers a body as it would be answered at a path of OpenAI's, without a stream: a status and a body, which for a
 /// refusal is OpenAI's error object. It waits as long as the answer takes; dropping the future gives the answer up.
-pub(crate) async fn respond(state: &Arc<State>, url: &str, body: Value) -> (u16, Value) {
+pub async fn respond(state: &Arc<State>, url: &str, body: Value) -> (u16, Value) {
     match attempt(state, url, body).await {
         Ok(answer) => (200, answer),
         Err(refusal) => {

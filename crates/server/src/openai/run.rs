@@ -1,10 +1,8 @@
 //! Requests on their way: handed to the engine, and what it says put in order.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lm::inference::{Event, Finish};
+use lm::inference::{Event, Finish, Ticket};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::choice::{Choice, Ended, Piece};
@@ -28,8 +26,7 @@ pub(crate) struct Run<'p> {
 /// An answer on its way.
 struct Answering<'p> {
     choice: Choice<'p>,
-    /// Set when nothing more is to be said.
-    enough: Arc<AtomicBool>,
+    ticket: Ticket,
     ended: bool,
     /// Tokens of the prompt that had been read before, once it is known.
     cached: Option<usize>,
@@ -45,17 +42,27 @@ impl<'p> Run<'p> {
     /// When the engine does not take a request.
     pub(crate) fn start(plan: &'p Plan, patience: Option<Duration>) -> Result<Self, ApiError> {
         let (sender, events) = mpsc::unbounded_channel();
-        let mut choices = Vec::new();
+        let mut run = Self { plan, events, choices: Vec::new(), live: 0, patience };
         for (number, request) in plan.requests.iter().enumerate() {
-            let enough = Arc::new(AtomicBool::new(false));
-            let (told, sender) = (Arc::clone(&enough), sender.clone());
-            let sink = move |event| !told.load(Ordering::Relaxed) && sender.send((number, event)).is_ok();
-            plan.writer.host.service().submit(request.clone(), sink).map_err(|error| refused(&error))?;
+            let sender = sender.clone();
+            let sink = move |event| sender.send((number, event)).is_ok();
+            let ticket = match plan.writer.host.service().submit(request.clone(), sink) {
+                Ok(ticket) => ticket,
+                Err(lm::Error::Busy) => return Err(ApiError::Busy),
+                Err(error) => return Err(ApiError::Undecidable(error.to_string())),
+            };
             let choice = Choice::new(number, plan.writer.host.tokenizer(), &plan.stops, plan.log_probabilities);
-            let begun = Instant::now();
-            choices.push(Answering { choice, enough, ended: false, cached: None, begun, last: None });
+            run.choices.push(Answering {
+                choice,
+                ticket,
+                ended: false,
+                cached: None,
+                begun: Instant::now(),
+                last: None,
+            });
+            run.live += 1;
         }
-        Ok(Self { plan, events, live: choices.len(), choices, patience })
+        Ok(run)
     }
 
     /// The next piece of any answer; none when all have ended.
@@ -76,12 +83,12 @@ impl<'p> Run<'p> {
             }
             let piece = match event {
                 Event::Tokens(tokens) => {
-                    answering.note(self.plan, tokens.len());
+                    answering.note(self.plan);
                     answering.choice.push(tokens)?
                 }
-                Event::Done(finish, usage) => {
-                    answering.cached = Some(usage.cached);
-                    answering.choice.finish(if finish == Finish::Length { Ended::Length } else { Ended::Stop })
+                Event::Done(done) => {
+                    answering.cached = Some(done.usage.cached);
+                    answering.choice.finish(if done.finish == Finish::Length { Ended::Length } else { Ended::Stop })
                 }
                 Event::Failed(message) => return Err(ApiError::Undecidable(message)),
             };
@@ -115,32 +122,27 @@ impl Drop for Run<'_> {
     /// What is still being answered is answered for nobody.
     fn drop(&mut self) {
         for answering in self.choices.iter().filter(|answering| !answering.ended) {
-            answering.enough.store(true, Ordering::Relaxed);
-            self.plan.writer.metrics.count(Ending::Abort, answering.begun.elapsed());
+            answering.ticket.cancel();
+            self.plan.writer.metrics.ended(Ending::Abort, answering.begun.elapsed());
         }
     }
 }
 
 impl Answering<'_> {
     /// Takes down when the answer went on.
-    fn note(&mut self, plan: &Plan, tokens: usize) {
+    fn note(&mut self, plan: &Plan) {
         let now = Instant::now();
         match self.last.replace(now) {
             None => plan.writer.metrics.first(now - self.begun),
             Some(last) => plan.writer.metrics.next(now - last),
         }
-        plan.writer.metrics.tokens(tokens);
     }
 
     fn end(&mut self, plan: &Plan, ended: Ended) {
         self.ended = true;
-        self.enough.store(true, Ordering::Relaxed);
+        // A stop was found, if the engine does not know yet.
+        self.ticket.cancel();
         let ending = if ended == Ended::Length { Ending::Length } else { Ending::Stop };
-        plan.writer.metrics.count(ending, self.begun.elapsed());
+        plan.writer.metrics.ended(ending, self.begun.elapsed());
     }
-}
-
-/// Why the engine does not take a request.
-fn refused(error: &lm::Error) -> ApiError {
-    ApiError::Undecidable(error.to_string())
 }

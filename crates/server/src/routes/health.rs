@@ -11,8 +11,8 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::State;
 use crate::metrics::Text;
+use crate::{State, writer_metrics};
 
 /// Whether requests are answered.
 #[derive(Serialize, ToSchema)]
@@ -86,6 +86,7 @@ pub(crate) async fn version(extract::State(state): extract::State<Arc<State>>) -
 pub(crate) async fn metrics(extract::State(state): extract::State<Arc<State>>) -> impl IntoResponse {
     let mut text = Text::default();
     state.metrics.write(&mut text);
+    writer_metrics::write(&state, &mut text);
     text.family("probity_model_info", "gauge", "The loaded models.");
     for model in state.models() {
         if let Some(identity) = model.identity() {

@@ -5,7 +5,9 @@ mod alerts;
 mod chat;
 mod documents;
 mod health;
+mod language_models;
 mod rules;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -24,7 +26,7 @@ use crate::gate::{self, Access, Gate};
 use crate::{ApiError, Error, State, request_id};
 
 /// Every path with who may use it, in the order of the document.
-fn list(admin_reload: bool) -> Vec<(Access, UtoipaMethodRouter<Arc<State>>)> {
+fn list(admin_reload: bool, adapter_loading: bool) -> Vec<(Access, UtoipaMethodRouter<Arc<State>>)> {
     let mut list = vec![
         (Access::Work, routes!(rules::score)),
         (Access::Work, routes!(alerts::score_alerts)),
@@ -32,6 +34,10 @@ fn list(admin_reload: bool) -> Vec<(Access, UtoipaMethodRouter<Arc<State>>)> {
         (Access::Work, routes!(alerts::score_clusters)),
         (Access::Work, routes!(chat::chat)),
         (Access::Work, routes!(chat::completion)),
+        (Access::Key, routes!(language_models::list)),
+        (Access::Key, routes!(language_models::one)),
+        (Access::Work, routes!(tokens::tokenize)),
+        (Access::Work, routes!(tokens::detokenize)),
         (Access::Open, routes!(health::health)),
         (Access::Key, routes!(health::version)),
         (Access::Key, routes!(health::metrics)),
@@ -41,6 +47,10 @@ fn list(admin_reload: bool) -> Vec<(Access, UtoipaMethodRouter<Arc<State>>)> {
     if admin_reload {
         list.push((Access::Key, routes!(admin::reload)));
     }
+    if adapter_loading {
+        list.push((Access::Work, routes!(language_models::load_adapter)));
+        list.push((Access::Work, routes!(language_models::unload_adapter)));
+    }
     list
 }
 
@@ -49,7 +59,7 @@ const UNKNOWN: &str = "unknown";
 
 /// The router, with a gate before every path.
 pub(crate) fn router(state: &Arc<State>, origins: &[String]) -> Result<Router, Error> {
-    let list = list(state.admin_reload);
+    let list = list(state.admin_reload, state.adapter_root.is_some());
     let names: Vec<String> = list.iter().flat_map(|(_, (_, paths, _))| paths.paths.keys().cloned()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).chain([UNKNOWN]).collect();
     let counters = state.metrics.routes(&names);
@@ -99,7 +109,7 @@ pub fn open_api() -> OpenApi {
         .build();
     info.license = Some(License::new("MIT OR Apache-2.0"));
     let (mut all, mut components) = (Paths::new(), Components::new());
-    for (access, (schemas, mut paths, _)) in list(true) {
+    for (access, (schemas, mut paths, _)) in list(true, true) {
         let items = paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]);
         for operation in items.flatten().filter(|_| access != Access::Open) {
             operation.security = Some(KEYS.map(|name| SecurityRequirement::new(name, [""; 0])).to_vec());
