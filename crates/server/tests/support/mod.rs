@@ -1,6 +1,8 @@
 //! A real server in this process, and a small HTTP client.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its part of this")]
 
+pub mod checkpoint;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -188,11 +190,40 @@ impl Client {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let mut answer = Answer { status, headers, body: String::new() };
+        if answer.header("transfer-encoding") == Some("chunked") {
+            answer.body = String::from_utf8(self.chunks()?).expect("UTF-8");
+            return Ok(answer);
+        }
         let length = answer.header("content-length").map_or(0, |text| text.parse().expect("a number"));
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
         answer.body = String::from_utf8(body).expect("UTF-8");
         Ok(answer)
+    }
+}
+
+impl Client {
+    /// A body that comes in chunks.
+    fn chunks(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line)?;
+            let length = usize::from_str_radix(line.trim_end(), 16).expect("a length");
+            let mut chunk = vec![0; length + 2];
+            self.stream.read_exact(&mut chunk)?;
+            if length == 0 {
+                return Ok(body);
+            }
+            body.extend_from_slice(&chunk[..length]);
+        }
+    }
+
+    /// One line of whatever comes.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("a line");
+        line
     }
 }
 
