@@ -19,8 +19,8 @@ pub(crate) struct Likelihood {
     token: String,
     /// Natural logarithm of its probability among the tokens that might have come. 0 if nothing else could.
     logprob: f32,
-    /// Its bytes.
-    bytes: Vec<u8>,
+    /// Its bytes; none of special tokens, which are no text.
+    bytes: Option<Vec<u8>>,
 }
 
 /// A token of the answer of a chat.
@@ -74,12 +74,10 @@ pub(crate) fn of_text(host: &Host, tokens: &[Placed]) -> TextLogprobs {
 }
 
 fn likelihood(host: &Host, token: u32, log: f32) -> Likelihood {
-    let bytes = match host.vocabulary().bytes(token) {
-        // Special tokens stand for no text; a name tells them from each other.
-        [] => host.tokenizer().decode(&[token], false).unwrap_or_default().into_bytes(),
-        bytes => bytes.to_vec(),
+    let (token, bytes) = match host.vocabulary().bytes(token) {
+        [] => (host.tokenizer().decode(&[token], false).unwrap_or_default(), None),
+        bytes => (spelled(bytes), Some(bytes.to_vec())),
     };
-    let token = spelled(&bytes);
     Likelihood { token, logprob: if log.is_finite() { log } else { IMPOSSIBLE }, bytes }
 }
 

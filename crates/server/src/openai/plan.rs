@@ -111,6 +111,10 @@ fn prompts(writer: &Writer, prompts: Prompts) -> Result<Vec<Vec<u32>>, ApiError>
         Prompts::TokenLists(lists) => lists,
     };
     within("prompt", prompts.len(), 1, PROMPTS)?;
+    let vocabulary = writer.host.service().config().vocabulary;
+    if let Some(token) = prompts.iter().flatten().find(|token| **token as usize >= vocabulary) {
+        return Err(invalid("prompt", format!("{token} is no token: the model has {vocabulary}")));
+    }
     Ok(prompts)
 }
 
