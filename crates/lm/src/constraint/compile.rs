@@ -1,6 +1,6 @@
 //! From a form to a grammar.
 
-use super::{Form, Grammar, Vocabulary, limits, longest};
+use super::{Form, Grammar, Vocabulary, dates, limits, longest};
 use crate::{Error, Result};
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
@@ -38,6 +38,7 @@ fn schema_source(schema: &Value) -> Result<(TopLevelGrammar, Option<usize>)> {
     let blanks = blanks(&schema)?;
     limits::check(&schema)?;
     let longest = if blanks { None } else { on_large_stack(|| longest::schema(&schema))? };
+    dates::sharpen(&mut schema);
     // Without \u a control character cannot be spelled, nor a key that is taken in other words.
     schema[SETTINGS] = json!({"whitespace_flexible": blanks, "json_allowed_escapes": "nrbtf\\\""});
     Ok((TopLevelGrammar::from_json_schema(schema), longest))

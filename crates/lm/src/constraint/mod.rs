@@ -7,6 +7,7 @@
 //! model cannot lose itself in blanks. Strings escape what JSON asks to be escaped and have no other control characters.
 
 mod compile;
+mod dates;
 mod grammar;
 mod limits;
 mod longest;

@@ -114,6 +114,28 @@ fn what_has_no_end_has_no_bound() {
 }
 
 #[test]
+fn dates_are_in_the_calendar() {
+    let tokenizer = tokenizer();
+    let vocabulary = vocabulary(&tokenizer);
+    let fits = |schema: &Value, text: &str| {
+        let mut matcher = grammar(&vocabulary, schema).matcher();
+        let tokens = tokenizer.encode(&format!("\"{text}\""), false).expect("tokens");
+        tokens.iter().all(|token| matcher.accept(*token).is_ok()) && matcher.is_done()
+    };
+    let date = json!({"type": "string", "format": "date"});
+    let moment = json!({"type": "string", "format": "date-time", "maxLength": 25});
+    for day in ["2024-02-29", "2000-02-29", "2023-02-28", "0001-12-31", "2025-10-30"] {
+        assert!(fits(&date, day), "{day}");
+        assert!(fits(&moment, &format!("{day}T23:59:59Z")), "{day}");
+    }
+    for day in ["2023-02-29", "1900-02-29", "2024-02-30", "0000-01-01", "2025-04-31", "2025-13-01", "2025-00-10"] {
+        assert!(!fits(&date, day), "{day}");
+        assert!(!fits(&moment, &format!("{day}T23:59:59Z")), "{day}");
+    }
+    assert!(!fits(&moment, "2024-02-29T23:59:60Z"));
+}
+
+#[test]
 fn any_object() {
     let tokenizer = tokenizer();
     let vocabulary = vocabulary(&tokenizer);
