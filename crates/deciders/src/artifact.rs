@@ -149,13 +149,8 @@ impl Manifest {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
-        let path = folder.join(MANIFEST);
-        let part = folder.join(format!("{MANIFEST}.part"));
         let text = serde_json::to_string_pretty(self).expect("a manifest is JSON") + "\n";
-        std::fs::write(&part, text)
-            .and_then(|()| std::fs::File::open(&part)?.sync_all())
-            .and_then(|()| std::fs::rename(&part, &path))
-            .map_err(|source| Error::File { path, source })
+        Ok(lm::replace(&folder.join(MANIFEST), text.as_bytes())?)
     }
 
     /// Who decides: the hash covers the weights and how cases come to them, and neither figures nor the past.

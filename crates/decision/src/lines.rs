@@ -126,7 +126,7 @@ impl<R: BufRead> Chunks<R> {
         chunk.numbers.clear();
         while chunk.ends.len() < CHUNK_LINES && chunk.text.len() < CHUNK_BYTES {
             let start = chunk.text.len();
-            let Some(complete) = self.read_line(&mut chunk.text)? else { break };
+            let Some(complete) = read_line(&mut self.input, &mut chunk.text)? else { break };
             let number = self.next_number;
             self.next_number += 1;
             if chunk.text.last() == Some(&b'\r') {
@@ -146,35 +146,39 @@ impl<R: BufRead> Chunks<R> {
         self.next_index += 1;
         Ok(!chunk.ends.is_empty() || self.next_number > first)
     }
+}
 
-    /// Appends a line without its break. `None` at the end, `Some(false)` if it was too long to keep.
-    fn read_line(&mut self, text: &mut Vec<u8>) -> io::Result<Option<bool>> {
-        let start = text.len();
-        let (mut any, mut complete) = (false, true);
-        loop {
-            let buffer = match self.input.fill_buf() {
-                Ok(buffer) => buffer,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            if buffer.is_empty() {
-                return Ok(any.then_some(complete));
-            }
-            any = true;
-            let at = memchr::memchr(b'\n', buffer);
-            let part = &buffer[..at.unwrap_or(buffer.len())];
-            if text.len() - start + part.len() > MAXIMUM_LINE {
-                complete = false;
-                text.truncate(start);
-            }
-            if complete {
-                text.extend_from_slice(part);
-            }
-            let used = part.len() + usize::from(at.is_some());
-            self.input.consume(used);
-            if at.is_some() {
-                return Ok(Some(complete));
-            }
+/// Appends a line without its break. `None` at the end, `Some(false)` if it is longer than [`MAXIMUM_LINE`]: then it is
+/// passed over, and nothing of it kept.
+///
+/// # Errors
+/// When reading fails.
+pub fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    let start = text.len();
+    let (mut any, mut complete) = (false, true);
+    loop {
+        let buffer = match input.fill_buf() {
+            Ok(buffer) => buffer,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if buffer.is_empty() {
+            return Ok(any.then_some(complete));
+        }
+        any = true;
+        let at = memchr::memchr(b'\n', buffer);
+        let part = &buffer[..at.unwrap_or(buffer.len())];
+        if text.len() - start + part.len() > MAXIMUM_LINE {
+            complete = false;
+            text.truncate(start);
+        }
+        if complete {
+            text.extend_from_slice(part);
+        }
+        let used = part.len() + usize::from(at.is_some());
+        input.consume(used);
+        if at.is_some() {
+            return Ok(Some(complete));
         }
     }
 }

@@ -32,5 +32,6 @@ pub use kernel::{Level, Precision, product_speed};
 pub use model::{Answer, Decoder, Generation, Method, WeightStorage};
 pub use parameters::{Parameters, Span};
 pub use quantized::{Int8, Nf4};
+pub use replacement::replace;
 pub use text::Tokens;
 pub use trainee::{Loss, Trainee};

@@ -54,8 +54,12 @@ impl Drop for Replacement {
     }
 }
 
-/// Writes a short file as a whole.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a short file as a whole: beside its place first and then moved, so that nobody, whatever happens, sees half of
+/// it.
+///
+/// # Errors
+/// When the file cannot be written; what was there stays.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut replacement = Replacement::create(path)?;
     replacement.write(bytes)?;
     replacement.commit()

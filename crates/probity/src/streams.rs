@@ -41,11 +41,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file whole: beside its place first, then moved, so that nobody sees half of it.
+/// Writes a file whole, so that nobody sees half of it.
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = std::path::PathBuf::from(beside);
-    std::fs::write(&beside, content).with_context(|| format!("failed to write {}", beside.display()))?;
-    std::fs::rename(&beside, path).with_context(|| format!("failed to write {}", path.display()))
+    lm::replace(path, content).with_context(|| format!("failed to write {}", path.display()))
 }

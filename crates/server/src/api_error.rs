@@ -36,6 +36,17 @@ pub enum ApiError {
     /// The path is there, but the server was started without what it takes.
     #[error("this server was started without {0}")]
     NotServed(&'static str),
+    /// The path is there, but nothing has this id.
+    #[error("there is no {what} with the id {id:?}")]
+    Missing {
+        /// What it would be: `file`, `batch`.
+        what: &'static str,
+        /// As the caller wrote it.
+        id: String,
+    },
+    /// What is asked for does not go with how things stand.
+    #[error("{0}")]
+    Conflict(String),
     /// The path takes other methods.
     #[error("this path does not take this method")]
     MethodNotAllowed,
@@ -124,7 +135,8 @@ impl ApiError {
             | Self::ContextLength { .. } => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound | Self::NotServed(_) | Self::UnknownModel(_) => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotServed(_) | Self::UnknownModel(_) | Self::Missing { .. } => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -146,7 +158,8 @@ impl ApiError {
             Self::ContextLength { .. } => "context_length_exceeded",
             Self::Forbidden(_) => "forbidden",
             Self::Unauthorized => "unauthorized",
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::Missing { .. } => "not_found",
+            Self::Conflict(_) => "conflict",
             Self::NotServed(_) => "not_served",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",
@@ -167,6 +180,20 @@ impl ApiError {
             Self::ContextLength { field, .. } => Some(field),
             Self::UnknownModel(_) => Some("model"),
             _ => None,
+        }
+    }
+
+    /// A fault of the disk: its words are for the log.
+    pub(crate) fn fault(error: &std::io::Error) -> Self {
+        tracing::error!(%error, "failed to use the data folder");
+        Self::Internal
+    }
+
+    /// What kept a file, a batch or a job from being read.
+    pub(crate) fn of_item(error: &std::io::Error, what: &'static str, id: &str) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::Missing { what, id: id.to_owned() },
+            _ => Self::fault(error),
         }
     }
 

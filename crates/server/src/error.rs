@@ -11,7 +11,8 @@ pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Error {
     /// No model is named: there is nothing to serve.
     #[error(
-        "nothing to serve: name a rule file with --rules, alert models with --alerts, or learned models with --model"
+        "nothing to serve: name a rule file with --rules, alert models with --alerts, learned models with --model, or a \
+         data folder with --data"
     )]
     NothingToServe,
     /// A path that does not say what its model answers.
@@ -53,6 +54,17 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The data folder cannot be used.
+    #[error("failed to open the data folder {}", path.display())]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Trainings need a folder.
+    #[error("--allow-training needs a data folder: name one with --data")]
+    TrainingWithoutData,
     /// An origin is no origin.
     #[error("`{0}` is not an origin such as https://example.com")]
     Origin(String),

@@ -15,9 +15,13 @@
 
 mod alerts_engine;
 mod api_error;
+mod batches;
 mod body;
+mod data;
 mod error;
+mod files;
 mod gate;
+mod jobs;
 mod language;
 mod listen;
 mod metrics;
@@ -35,6 +39,7 @@ mod writer_metrics;
 
 pub use alerts_engine::AlertsEngine;
 pub use api_error::ApiError;
+pub use batches::Answerer;
 pub use error::{Error, LoadError};
 pub use language::{NamedFolder, Opened, Opener, Products, Weights};
 pub use metrics::Metrics;

@@ -10,16 +10,16 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 
 /// Statuses with a counter of their own; the last stands for all others. 499: the caller went away.
-const STATUSES: [&str; 17] = [
-    "200", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429", "499", "500", "503", "504",
-    "other",
+const STATUSES: [&str; 18] = [
+    "200", "202", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429", "499", "500", "503",
+    "504", "other",
 ];
 
 /// The callers that went away before they were answered.
 pub(crate) const GONE: u16 = 499;
 
 /// Methods with counters of their own; the last stands for all others.
-const METHODS: [&str; 4] = ["GET", "POST", "HEAD", "other"];
+const METHODS: [&str; 5] = ["GET", "POST", "HEAD", "DELETE", "other"];
 
 /// Upper bounds of the latency histogram, in microseconds.
 const BOUNDS: [u64; 16] = [
@@ -94,7 +94,8 @@ impl Route {
             Method::GET => 0,
             Method::POST => 1,
             Method::HEAD => 2,
-            _ => 3,
+            Method::DELETE => 3,
+            _ => 4,
         };
         self.requests[method][column(status)].fetch_add(1, Ordering::Relaxed);
         self.latencies.record(latency);

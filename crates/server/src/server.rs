@@ -22,6 +22,7 @@ pub struct Server {
     connections: u32,
     shutdown: Duration,
     watch: Duration,
+    batch_requests: usize,
 }
 
 impl Server {
@@ -44,6 +45,7 @@ impl Server {
             connections: settings.max_connections,
             shutdown: settings.shutdown_timeout,
             watch: settings.watch,
+            batch_requests: settings.batch_requests,
         })
     }
 
@@ -98,8 +100,11 @@ impl Server {
             let state = Arc::clone(&self.state);
             move || reload::load_all(&state)
         });
+        let trainings = self.state.run_jobs(self.shutdown)?;
+        let mut batches = None;
         let work = async {
             loaded.await.map_err(|error| Error::Start(error.into()))??;
+            batches = self.state.answer_batches(self.batch_requests)?;
             match reasons.heed().await {}
         };
         let result = tokio::select! {
@@ -109,7 +114,9 @@ impl Server {
         tracing::info!("stopping: finishing what was taken");
         // The receivers are the connections: nobody left is no failure.
         let _ = stopping.send(true);
+        let background = tokio::task::spawn_blocking(move || drop((batches, trainings)));
         accepting.await.map_err(|error| Error::Start(error.into()))?;
+        background.await.map_err(|error| Error::Start(error.into()))?;
         tracing::info!("stopped");
         result
     }

@@ -116,6 +116,30 @@ pub struct Settings {
     #[arg(long, env = "PROBITY_ADMIN_RELOAD", value_parser = BoolishValueParser::new())]
     pub admin_reload: bool,
 
+    /// Folder for uploaded files, batches and training jobs; without it, /v1/files and /v1/batches are not answered.
+    #[arg(long, env = "PROBITY_DATA", value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+
+    /// Largest file that may be uploaded, in bytes.
+    #[arg(long, env = "PROBITY_MAX_FILE_BYTES", value_name = "BYTES", default_value = "209715200")]
+    pub max_file_bytes: u64,
+
+    /// Requests of a batch answered at once, beside those of callers.
+    #[arg(long, env = "PROBITY_BATCH_REQUESTS", value_name = "COUNT", default_value = "128")]
+    pub batch_requests: usize,
+
+    /// Answer POST /train: whoever has the key may then start trainings on this machine. Needs --data.
+    #[arg(long, env = "PROBITY_ALLOW_TRAINING", value_parser = BoolishValueParser::new())]
+    pub allow_training: bool,
+
+    /// Training jobs that run at once; others wait.
+    #[arg(long, env = "PROBITY_TRAINING_JOBS", value_name = "COUNT", default_value = "1")]
+    pub training_jobs: usize,
+
+    /// The program that trains, for tests; this same program if there is none.
+    #[arg(skip)]
+    pub training_program: Option<PathBuf>,
+
     /// What is logged on standard error: off, error, warn, info (every request) or debug.
     #[arg(long, env = "PROBITY_LOG", value_name = "LEVEL", default_value = "info",
         value_parser = ["off", "error", "warn", "info", "debug"])]

@@ -7,10 +7,14 @@ use std::time::Duration;
 use desks::alerts::AlertModel;
 use lm::inference::Host;
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 
+use crate::batches::{Batches, Runner};
+use crate::data::Data;
+use crate::jobs::{Jobs, Supervisor};
 use crate::language::{self, Adapters, Card, Learned, Writer};
 use crate::work::{Pace, Work};
-use crate::{AlertsEngine, ApiError, Error, Metrics, Model, Opened, Opener, RulesEngine, Settings, Slot};
+use crate::{AlertsEngine, Answerer, ApiError, Error, Metrics, Model, Opened, Opener, RulesEngine, Settings, Slot};
 
 /// See the module.
 pub struct State {
@@ -33,6 +37,9 @@ pub struct State {
     pub(crate) limits: Limits,
     pub(crate) key: Key,
     pub(crate) admin_reload: bool,
+    data: Option<Data>,
+    /// What answers the requests of batches.
+    pub(crate) answerer: Option<Answerer>,
 }
 
 /// What a request may take.
@@ -99,8 +106,50 @@ impl State {
             },
             key: Key::new(settings)?,
             admin_reload: settings.admin_reload,
+            data: Data::open(settings)?,
+            answerer: None,
         };
-        if state.models().is_empty() { Err(Error::NothingToServe) } else { Ok(state) }
+        match state.data {
+            None if settings.allow_training => Err(Error::TrainingWithoutData),
+            None if state.models().is_empty() => Err(Error::NothingToServe),
+            _ => Ok(state),
+        }
+    }
+
+    /// The same, with something that answers the requests of batches.
+    #[must_use]
+    pub fn with_answerer(self, answerer: Answerer) -> Self {
+        Self { answerer: Some(answerer), ..self }
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> Result<&Data, ApiError> {
+        self.data.as_ref().ok_or(ApiError::NotServed("a data folder (--data)"))
+    }
+
+    /// Batches, where something answers their requests.
+    pub(crate) fn batches(&self) -> Result<&Arc<Batches>, ApiError> {
+        let batches = &self.data()?.batches;
+        if self.answerer.is_some() { Ok(batches) } else { Err(ApiError::NotServed("a language model (--model)")) }
+    }
+
+    /// Begins to answer batches, if something can; from within a runtime.
+    pub(crate) fn answer_batches(&self, requests: usize) -> Result<Option<Runner>, Error> {
+        let (Some(data), Some(answerer)) = (&self.data, &self.answerer) else { return Ok(None) };
+        let runner = Runner::start(Arc::clone(&data.batches), Arc::clone(answerer), requests, Handle::current());
+        runner.map(Some).map_err(Error::Start)
+    }
+
+    /// Begins to run training jobs, if they are allowed.
+    pub(crate) fn run_jobs(&self, patience: Duration) -> Result<Option<Supervisor>, Error> {
+        let jobs = self.data.as_ref().and_then(|data| data.jobs.as_ref());
+        let start = |jobs: &Arc<Jobs>| Supervisor::start(Arc::clone(jobs), patience).map_err(Error::Start);
+        jobs.map(start).transpose()
+    }
+
+    /// Training jobs.
+    pub(crate) fn jobs(&self) -> Result<&Arc<Jobs>, ApiError> {
+        self.data()?.jobs.as_ref().ok_or(ApiError::NotServed("training being allowed (--allow-training)"))
     }
 
     /// The rules.

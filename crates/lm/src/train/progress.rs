@@ -26,7 +26,7 @@ pub struct Step {
     /// Seconds of training since the run began, interruptions left out.
     pub seconds: f64,
     /// Steps that the phases known so far come to, if that is known.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
     /// Time to the end at the present speed, if the number of steps is known.
     #[serde(skip)]

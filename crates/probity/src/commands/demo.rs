@@ -13,6 +13,7 @@ use decision::lines::decide_lines;
 use decision::{Decider, Desk};
 use desks::transactions::{POSITIVE, RECIPE, RULES, Recipe, Transactions};
 use evaluate::{Scorecard, Settings, compare, report, table};
+use lm::train::Ending;
 
 use super::decide::Timed;
 use super::generate::Plan;
@@ -44,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         "\nThe truth here is what these very rules said, so they are right throughout; a model or another rule file is not.\n",
     )?;
     if arguments.steps > 0 {
-        let model = learn(arguments, rules)?;
+        let Some(model) = learn(arguments, rules)? else { return Ok(Status::Interrupted) };
         let files = ["model-decisions.jsonl", "model-timings.json", "model-scorecard.json", "model-report.html"];
         let learned = measure(&*model, out, files)?;
         side_by_side(&[card, learned], out)?;
@@ -97,8 +98,9 @@ fn measure(decider: &dyn Decider, out: &Path, files: [&str; 4]) -> anyhow::Resul
     Ok(card)
 }
 
-/// Trains a model on cases that are drawn and labelled as it learns; the test set is not among them.
-fn learn(arguments: &Arguments, rules: Rules) -> anyhow::Result<Box<dyn Decider>> {
+/// Trains a model on cases that are drawn and labelled as it learns; the test set is not among them. None if whoever
+/// watches had enough of it.
+fn learn(arguments: &Arguments, rules: Rules) -> anyhow::Result<Option<Box<dyn Decider>>> {
     let out = arguments.out.join("demo-model");
     // What an earlier demo left there.
     if out.join("recipe.json").exists() {
@@ -120,8 +122,11 @@ fn learn(arguments: &Arguments, rules: Rules) -> anyhow::Result<Box<dyn Decider>
         resume: false,
     };
     let learned = learning::learn(&order)?;
+    if learned.summary.ending == Ending::Interrupted {
+        return Ok(None);
+    }
     streams::print(&format!("trained in {:.0} s\n\n", learned.summary.seconds))?;
-    Ok(learning::open(&out, Transactions.name(), 1)?)
+    Ok(Some(learning::open(&out, Transactions.name(), 1)?))
 }
 
 /// Shows rules and model beside each other.

@@ -57,13 +57,13 @@ async fn told_to_stop() {
 
 /// As the shell reports a process that SIGINT has ended.
 #[expect(clippy::exit, reason = "asked for; aborting could write the memory, and with it facts, to disk")]
-pub(super) fn end() -> ! {
+pub(crate) fn end() -> ! {
     std::process::exit(130)
 }
 
 /// SIGTERM or SIGINT.
 #[cfg(unix)]
-pub(super) async fn first_signal() {
+pub(crate) async fn first_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {
@@ -73,6 +73,6 @@ pub(super) async fn first_signal() {
 }
 
 #[cfg(not(unix))]
-pub(super) async fn first_signal() {
+pub(crate) async fn first_signal() {
     let _ = tokio::signal::ctrl_c().await;
 }

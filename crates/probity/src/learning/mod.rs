@@ -23,6 +23,7 @@ use desks::transactions::Transactions;
 
 pub(crate) use labels::Labeller;
 pub(crate) use material::Origin;
+pub(crate) use progress::Watch;
 pub(crate) use run::{Learned, Order, learn};
 
 /// The decider of an artifact's folder, to run on some threads.

@@ -13,7 +13,7 @@ use super::decoder::Answers;
 use super::material::{Material, Origin};
 use super::measure::scorecard;
 use super::multihead::Classes;
-use super::progress::Bar;
+use super::progress::Watch;
 use super::recipe::{Common, DeskDecoderDetails, MultiheadDetails, Script};
 use super::source::{Encoding, Source};
 use super::{decider, decoder, multihead};
@@ -124,7 +124,10 @@ impl<'o, D: Common> Job<'o, D> {
     fn train<E: Encoding>(&self, encoding: &E, trainee: &mut E::Trainee, size: usize) -> anyhow::Result<Summary> {
         let training = &self.recipe.training;
         let mut source = Source::new(encoding, &self.material, size, training.seed)?;
-        Ok(lm::train::train(trainee, &mut source, training, &self.run, &mut Bar::new(self.order.script.items()))?)
+        let mut watch = Watch::new(self.order.script.items())?;
+        let summary = lm::train::train(trainee, &mut source, training, &self.run, &mut watch);
+        watch.finish();
+        Ok(summary?)
     }
 
     /// Measures the exported model as it will be used, and writes the manifest that makes the folder an artifact. A run

@@ -2,9 +2,12 @@
 
 mod admin;
 mod alerts;
+mod batches;
 mod chat;
 mod documents;
+mod files;
 mod health;
+mod jobs;
 mod language_models;
 mod rules;
 mod tokens;
@@ -38,6 +41,17 @@ fn list(admin_reload: bool, adapter_loading: bool) -> Vec<(Access, UtoipaMethodR
         (Access::Key, routes!(language_models::one)),
         (Access::Work, routes!(tokens::tokenize)),
         (Access::Work, routes!(tokens::detokenize)),
+        (Access::Key, routes!(files::upload, files::list)),
+        (Access::Key, routes!(files::get, files::delete)),
+        (Access::Key, routes!(files::content)),
+        (Access::Key, routes!(batches::create, batches::list)),
+        (Access::Key, routes!(batches::get)),
+        (Access::Key, routes!(batches::cancel)),
+        (Access::Key, routes!(jobs::train)),
+        (Access::Key, routes!(jobs::list)),
+        (Access::Key, routes!(jobs::get)),
+        (Access::Key, routes!(jobs::log)),
+        (Access::Key, routes!(jobs::cancel)),
         (Access::Open, routes!(health::health)),
         (Access::Key, routes!(health::version)),
         (Access::Key, routes!(health::metrics)),
@@ -87,7 +101,7 @@ fn cross_origin(origins: &[String]) -> Result<CorsLayer, Error> {
     let origins: Vec<HeaderValue> = origins.iter().map(read).collect::<Result<_, _>>()?;
     Ok(CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
@@ -110,7 +124,7 @@ pub fn open_api() -> OpenApi {
     info.license = Some(License::new("MIT OR Apache-2.0"));
     let (mut all, mut components) = (Paths::new(), Components::new());
     for (access, (schemas, mut paths, _)) in list(true, true) {
-        let items = paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]);
+        let items = paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post, &mut item.delete]);
         for operation in items.flatten().filter(|_| access != Access::Open) {
             operation.security = Some(KEYS.map(|name| SecurityRequirement::new(name, [""; 0])).to_vec());
         }

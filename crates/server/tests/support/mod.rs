@@ -59,6 +59,18 @@ pub fn settings(name: &str) -> Settings {
     Settings { rules: Some(file), listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() }
 }
 
+/// A state. An earlier server of this process on the same data folder may take a moment to let go of it.
+pub fn state(settings: &Settings) -> State {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        match State::new(settings) {
+            Ok(state) => return state,
+            Err(error) => assert!(Instant::now() < end, "{error:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 pub struct Running {
     pub address: SocketAddr,
     pub state: Arc<State>,

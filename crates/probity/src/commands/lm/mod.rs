@@ -5,7 +5,6 @@ mod inputs;
 mod logits;
 mod memory;
 mod merge;
-mod progress;
 mod tokenizer;
 mod train;
 

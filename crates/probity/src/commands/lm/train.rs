@@ -12,9 +12,9 @@ use super::estimate::recipe;
 use super::failed;
 use super::inputs;
 use super::memory::Need;
-use super::progress::Watch;
 use crate::commands::bench::peak_memory_mb;
 use crate::exit::{InputError, Outcome, Status, UsageError};
+use crate::learning::Watch;
 use crate::streams;
 
 #[derive(Args)]

@@ -46,6 +46,10 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         resume: arguments.resume,
     };
     let Learned { summary, scorecards } = learn(&order)?;
+    if summary.ending == Ending::Interrupted {
+        streams::note(&format!("saved at step {}; the same command with --resume goes on", summary.steps));
+        return Ok(Status::Interrupted);
+    }
     let mut text = format!(
         "{}: {} steps in {:.0} s, {:.0} {} a second\n",
         order.script.kind.name(),
