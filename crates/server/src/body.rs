@@ -1,11 +1,14 @@
 //! The request's body: read to its end within limits, and taken apart with the place of what is wrong.
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequest, Request};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::EXPECT;
+use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 use crate::{ApiError, State};
@@ -31,6 +34,19 @@ impl FromRequest<Arc<State>> for Whole {
             Ok(result) => result.map(Self),
             Err(_) => Err(ApiError::BodyTimeout),
         }
+    }
+}
+
+/// What stands behind the question mark.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let refused =
+            |rejection: QueryRejection| ApiError::Invalid { field: "query".to_owned(), message: rejection.body_text() };
+        Query::try_from_uri(&parts.uri).map(|Query(value)| Self(value)).map_err(refused)
     }
 }
 

@@ -117,6 +117,10 @@ impl<R: BufRead> Requests<R> {
     }
 
     fn check(&mut self, value: Value, custom_id: Option<&str>) -> Result<Request, (&'static str, String)> {
+        // A structure may also be read from an array; a request may not.
+        if !value.is_object() {
+            return Err(("invalid_request", "the line is not a JSON object".to_owned()));
+        }
         let request: Request =
             serde_json::from_value(value).map_err(|error| ("invalid_request", format!("no request: {error}")))?;
         if let Some(id) = custom_id

@@ -117,7 +117,8 @@ impl Process {
 fn give_way(child: &Child) {
     const NICE: i32 = 10;
     let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-    if rustix::process::setpriority_process(id, NICE).is_err() {
+    // No number would mean this very process.
+    if id.is_none_or(|id| rustix::process::setpriority_process(Some(id), NICE).is_err()) {
         tracing::debug!("a training runs at the server's own priority");
     }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{self, Path, Query};
+use axum::extract::{self, Path};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::api_error::Refusals;
 use crate::batches::{Batch, Order};
-use crate::body::{self, Whole};
+use crate::body::{self, Asked, Whole};
 use crate::data::{Page, Window, on_disk};
 use crate::{ApiError, State};
 
@@ -52,7 +52,7 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn list(
     extract::State(state): extract::State<Arc<State>>,
-    window: Query<Window>,
+    Asked(window): Asked<Window>,
 ) -> Result<Json<Page<Batch>>, ApiError> {
     let batches = Arc::clone(state.batches()?);
     on_disk(move || batches.list(&window).map_err(|error| ApiError::fault(&error))).await.map(Json)

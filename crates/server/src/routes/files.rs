@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{self, DefaultBodyLimit, FromRequest, Multipart, Path, Query, Request};
+use axum::extract::{self, DefaultBodyLimit, FromRequest, Multipart, Path, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api_error::Refusals;
+use crate::body::Asked;
 use crate::data::{Page, Window, on_disk};
 use crate::files::{About, FileObject, Incoming};
 use crate::{ApiError, State};
@@ -155,8 +156,8 @@ async fn text(state: &State, mut field: Field<'_>) -> Result<String, ApiError> {
 )]
 pub(crate) async fn list(
     extract::State(state): extract::State<Arc<State>>,
-    window: Query<Window>,
-    purpose: Query<Purpose>,
+    Asked(window): Asked<Window>,
+    Asked(purpose): Asked<Purpose>,
 ) -> Result<Json<Page<FileObject>>, ApiError> {
     let files = state.data()?.files.clone();
     let list = move || files.list(&window, purpose.purpose.as_deref()).map_err(|error| ApiError::fault(&error));
@@ -218,26 +219,22 @@ pub(crate) async fn content(
 fn stream(file: std::fs::File, length: u64) -> Body {
     let (mut sender, body) = Channel::<Bytes, io::Error>::new(2);
     tokio::spawn(async move {
-        let mut file = Some(file.take(length));
-        while let Some(mut open) = file.take() {
+        let mut file = file.take(length);
+        loop {
             let piece = tokio::task::spawn_blocking(move || {
                 let mut piece = Vec::with_capacity(PIECE);
-                open.by_ref().take(PIECE as u64).read_to_end(&mut piece).map(|_| (open, piece))
+                file.by_ref().take(PIECE as u64).read_to_end(&mut piece).map(|_| (file, piece))
             });
-            match piece.await {
-                Ok(Ok((_, piece))) if piece.is_empty() => {}
-                Ok(Ok((open, piece))) => {
-                    // A receiver that is gone wants no more.
-                    if sender.send_data(Bytes::from(piece)).await.is_ok() {
-                        file = Some(open);
-                    }
-                }
-                Ok(Err(error)) => sender.abort(error),
-                Err(error) => sender.abort(io::Error::other(error)),
+            let (rest, piece) = match piece.await {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => return sender.abort(error),
+                Err(error) => return sender.abort(io::Error::other(error)),
+            };
+            // A receiver that is gone wants no more.
+            if piece.is_empty() || sender.send_data(Bytes::from(piece)).await.is_err() {
+                return;
             }
-            if file.is_none() {
-                break;
-            }
+            file = rest;
         }
     });
     Body::new(body)

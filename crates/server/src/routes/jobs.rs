@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{self, Path, Query};
+use axum::extract::{self, Path};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api_error::Refusals;
-use crate::body::{self, Whole};
+use crate::body::{self, Asked, Whole};
 use crate::data::{Page, Window, on_disk};
 use crate::jobs::{JobView, TrainRequest};
 use crate::{ApiError, State};
@@ -55,7 +55,7 @@ pub(crate) async fn train(
 )]
 pub(crate) async fn list(
     extract::State(state): extract::State<Arc<State>>,
-    window: Query<Window>,
+    Asked(window): Asked<Window>,
 ) -> Result<Json<Page<JobView>>, ApiError> {
     let jobs = Arc::clone(state.jobs()?);
     on_disk(move || jobs.list(&window).map_err(|error| ApiError::fault(&error))).await.map(Json)
@@ -83,10 +83,10 @@ pub(crate) async fn get(
 pub(crate) async fn log(
     extract::State(state): extract::State<Arc<State>>,
     Path(id): Path<String>,
-    tail: Query<Tail>,
+    Asked(Tail { tail }): Asked<Tail>,
 ) -> Result<String, ApiError> {
     let jobs = Arc::clone(state.jobs()?);
-    on_disk(move || jobs.log(&id, tail.tail).map_err(|error| ApiError::of_item(&error, "job", &id))).await
+    on_disk(move || jobs.log(&id, tail).map_err(|error| ApiError::of_item(&error, "job", &id))).await
 }
 
 /// Ends a training. What it has saved stays in the job's folder, and no artifact comes of it.
