@@ -255,8 +255,9 @@ fn a_training_that_still_runs_is_found_and_not_started_twice() {
         std::fs::remove_dir_all(data.join("models/a")).expect("an artifact");
         let lock = std::fs::File::options().write(true).open(place.join("lock")).expect("a lock");
         lock.lock().expect("it is free");
-        let mut trainer = std::process::Command::new("/bin/sh");
-        let mut trainer = trainer.args(["-c", "exec sleep 60"]).stdin(lock).spawn().expect("a process");
+        // Made and dropped in one go: what starts the process has the lock, too.
+        let started = std::process::Command::new("/bin/sh").args(["-c", "exec sleep 60"]).stdin(lock).spawn();
+        let mut trainer = started.expect("a process");
         (record["status"], record["process"]) = (json!("running"), json!(trainer.id()));
         std::fs::write(place.join("job.json"), record.to_string()).expect("written");
         let running = start(&settings);
