@@ -14,7 +14,9 @@ use crate::data::Data;
 use crate::jobs::{Jobs, Supervisor};
 use crate::language::{self, Adapters, Card, Learned, Writer};
 use crate::work::{Pace, Work};
-use crate::{AlertsEngine, Answerer, ApiError, Error, Metrics, Model, Opened, Opener, RulesEngine, Settings, Slot};
+use crate::{
+    AlertsEngine, Answerer, ApiError, Error, Metrics, Model, Opened, Opener, RulesEngine, Settings, Slot, openai,
+};
 
 /// See the module.
 pub struct State {
@@ -38,8 +40,8 @@ pub struct State {
     pub(crate) key: Key,
     pub(crate) admin_reload: bool,
     data: Option<Data>,
-    /// What answers the requests of batches.
-    pub(crate) answerer: Option<Answerer>,
+    /// What answers the requests of batches, in place of the learned models.
+    answerer: Option<Answerer>,
 }
 
 /// What a request may take.
@@ -116,7 +118,7 @@ impl State {
         }
     }
 
-    /// The same, with something that answers the requests of batches.
+    /// The same, with something of the caller's that answers the requests of batches.
     #[must_use]
     pub fn with_answerer(self, answerer: Answerer) -> Self {
         Self { answerer: Some(answerer), ..self }
@@ -130,13 +132,21 @@ impl State {
     /// Batches, where something answers their requests.
     pub(crate) fn batches(&self) -> Result<&Arc<Batches>, ApiError> {
         let batches = &self.data()?.batches;
-        if self.answerer.is_some() { Ok(batches) } else { Err(ApiError::NotServed("a language model (--model)")) }
+        let answered = self.answerer.is_some() || !self.learned.is_empty();
+        if answered { Ok(batches) } else { Err(ApiError::NotServed("a language model (--model)")) }
     }
 
     /// Begins to answer batches, if something can; from within a runtime.
-    pub(crate) fn answer_batches(&self, requests: usize) -> Result<Option<Runner>, Error> {
-        let (Some(data), Some(answerer)) = (&self.data, &self.answerer) else { return Ok(None) };
-        let runner = Runner::start(Arc::clone(&data.batches), Arc::clone(answerer), requests, Handle::current());
+    pub(crate) fn answer_batches(self: &Arc<Self>, requests: usize) -> Result<Option<Runner>, Error> {
+        let Ok(batches) = self.batches() else { return Ok(None) };
+        let answerer = self.answerer.clone().unwrap_or_else(|| {
+            let state = Arc::clone(self);
+            Arc::new(move |url, body| {
+                let state = Arc::clone(&state);
+                Box::pin(async move { openai::respond(&state, &url, body).await })
+            })
+        });
+        let runner = Runner::start(Arc::clone(batches), answerer, requests, Handle::current());
         runner.map(Some).map_err(Error::Start)
     }
 

@@ -146,12 +146,12 @@ fn uploads_that_cannot_be_leave_nothing() {
     let running = start(&settings, echo());
     let data = settings.data.clone().expect("a folder");
     upload(&running, "a", "batch", &"x".repeat(1001)).refuses(413, "body_too_large");
-    assert_eq!(upload(&running, "a", "assistants", "x").refuses(400, "invalid_field")["field"], "purpose");
+    assert_eq!(upload(&running, "a", "assistants", "x").refuses(400, "invalid_field")["param"], "purpose");
     let ask = |kind: &str, body: &str| running.connect().ask("POST", "/v1/files", &[("Content-Type", kind)], body);
     ask("application/json", "{}").refuses(400, "invalid_field");
     ask("multipart/form-data; boundary=cut", "--cut\r\nnonsense").refuses(400, "invalid_field");
     let no_file = "--cut\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--cut--\r\n";
-    assert_eq!(ask("multipart/form-data; boundary=cut", no_file).refuses(400, "invalid_field")["field"], "file");
+    assert_eq!(ask("multipart/form-data; boundary=cut", no_file).refuses(400, "invalid_field")["param"], "file");
     // A caller that goes away in the middle.
     let mut client = running.connect();
     client.send(b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=cut\r\n");
@@ -229,7 +229,7 @@ fn batches_that_cannot_be_are_refused_by_field() {
         let mut body = json!({"input_file_id": file, "endpoint": ENDPOINT, "completion_window": "24h"});
         body[field] = value;
         let error = running.post("/v1/batches", &body.to_string()).refuses(400, "invalid_field");
-        assert_eq!(error["field"], field);
+        assert_eq!(error["param"], field);
     }
     running.get("/v1/batches/batch_1").refuses(404, "not_found");
     let empty = begin(&running, &uploaded(&running, "\n \n"));
