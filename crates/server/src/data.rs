@@ -117,6 +117,16 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
     })
 }
 
+/// Puts a folder that is complete in its place, so that it stays there if the power fails.
+pub(crate) fn settle(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    #[cfg(unix)]
+    if let Some(parent) = to.parent() {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
 /// Gives a file a second name, or copies it where the file system has no such thing.
 pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(|_| ()))

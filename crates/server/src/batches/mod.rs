@@ -115,7 +115,7 @@ impl Batches {
         fs::create_dir(&part)?;
         self.files.link(&record.batch.input_file_id, &part.join(INPUT))?;
         data::write_json(&part.join(RECORD), record)?;
-        fs::rename(part, self.folder.join(id))
+        data::settle(&part, &self.folder.join(id))
     }
 
     /// How a batch stands; `NotFound` where there is none of this id.

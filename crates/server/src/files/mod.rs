@@ -76,7 +76,7 @@ impl Files {
         content.sync_all()?;
         let object = FileObject::new(id, content.metadata()?.len(), about);
         data::write_json(&folder.join(META), &object)?;
-        fs::rename(folder, self.folder.join(id))
+        data::settle(folder, &self.folder.join(id))
     }
 
     fn place(&self, id: &str) -> io::Result<PathBuf> {

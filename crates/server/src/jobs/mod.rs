@@ -150,7 +150,7 @@ impl Jobs {
                 fs::write(part.join(RECIPE), text)?;
             }
             data::write_json(&part.join(RECORD), record)?;
-            fs::rename(part, self.folder(&record.job.id))
+            data::settle(part, &self.folder(&record.job.id))
         };
         write().map_err(|error| ApiError::fault(&error))
     }

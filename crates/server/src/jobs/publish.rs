@@ -43,7 +43,7 @@ pub(super) fn publish(kind: Kind, run: &Path, models: &Path, name: &str) -> io::
             }
         }
     }
-    fs::rename(part, place)
+    data::settle(&part, &place)
 }
 
 /// Files are never written to once they are there, so that a second name is as good as a copy.
