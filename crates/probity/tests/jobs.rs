@@ -104,7 +104,7 @@ fn a_training_survives_whatever_happens_to_its_server() {
     let (data, model) = (place.join("data"), |name: &str| place.join("data/models").join(name));
     let mut server = Server::start(&data);
     let begin = |server: &Server, name: &str| {
-        let begun = server.post("/train", &order(name, 1200));
+        let begun = server.post("/train", &order(name, 600));
         format!("/jobs/{}", begun["job"]["id"].as_str().expect("an id"))
     };
     let done = |server: &Server, job: &str| server.wait_for(job, |job| job["status"] == "succeeded");
@@ -117,7 +117,7 @@ fn a_training_survives_whatever_happens_to_its_server() {
 
     let undisturbed = begin(&server, "undisturbed");
     let progress = done(&server, &undisturbed)["progress"].clone();
-    assert_eq!((&progress["step"], &progress["steps"]), (&json!(1200), &json!(1200)));
+    assert_eq!((&progress["step"], &progress["steps"]), (&json!(600), &json!(600)));
 
     // The server is killed and the training is not: it is found.
     let orphaned = begin(&server, "orphaned");
