@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use server::{Answerer, Settings, State};
 use support::{Answer, Running, folder};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 
 const ENDPOINT: &str = "/v1/chat/completions";
 
@@ -41,15 +41,18 @@ fn echo() -> Answerer {
     })
 }
 
-/// Takes one permit for each answer; counts the prompts that it was asked.
-fn metered(meter: &Arc<Semaphore>, asked: &Arc<Mutex<Vec<String>>>) -> Answerer {
-    let (meter, asked) = (Arc::clone(meter), Arc::clone(asked));
+/// Answers the prompts `p0`, `p1` and so on up to a limit, and those behind it when the limit is raised; notes what it
+/// was asked.
+fn limited(limit: &watch::Sender<usize>, asked: &Arc<Mutex<Vec<String>>>) -> Answerer {
+    let (limit, asked) = (limit.subscribe(), Arc::clone(asked));
     Arc::new(move |_, body| {
-        let (meter, asked) = (Arc::clone(&meter), Arc::clone(&asked));
+        let (mut limit, asked) = (limit.clone(), Arc::clone(&asked));
         Box::pin(async move {
-            asked.lock().expect("no panic").push(body["prompt"].as_str().unwrap_or_default().to_owned());
-            meter.acquire().await.expect("it stays open").forget();
-            (200, json!({"text": body["prompt"]}))
+            let prompt = body["prompt"].as_str().expect("a prompt");
+            asked.lock().expect("no panic").push(prompt.to_owned());
+            let number: usize = prompt[1..].parse().expect("a number");
+            limit.wait_for(|limit| number < *limit).await.expect("it stays open");
+            (200, json!({"text": prompt}))
         })
     })
 }
@@ -239,8 +242,8 @@ fn batches_that_cannot_be_are_refused_by_field() {
 
 #[test]
 fn a_cancelled_batch_keeps_what_was_answered() {
-    let meter = Arc::new(Semaphore::new(3));
-    let running = start(&Settings { batch_requests: 2, ..settings("cancel") }, metered(&meter, &Arc::default()));
+    let limit = watch::Sender::new(3);
+    let running = start(&Settings { batch_requests: 2, ..settings("cancel") }, limited(&limit, &Arc::default()));
     let file = uploaded(&running, &requests(10));
     let (first, waiting) = (begin(&running, &file), begin(&running, &file));
     // The file may go: what was begun with it goes on.
@@ -261,8 +264,8 @@ fn a_cancelled_batch_keeps_what_was_answered() {
 #[test]
 fn a_batch_goes_on_where_a_server_stopped_and_asks_nothing_twice() {
     let settings = Settings { batch_requests: 4, ..settings("resume") };
-    let (meter, asked) = (Arc::new(Semaphore::new(7)), Arc::new(Mutex::new(Vec::new())));
-    let running = start(&settings, metered(&meter, &asked));
+    let (limit, asked) = (watch::Sender::new(7), Arc::new(Mutex::new(Vec::new())));
+    let running = start(&settings, limited(&limit, &asked));
     let file = uploaded(&running, &(requests(30) + "{\n" + &request("r3", "again")));
     let id = begin(&running, &file);
     wait_for(&running, &id, |batch| batch["request_counts"]["completed"] == 7);
@@ -272,8 +275,8 @@ fn a_batch_goes_on_where_a_server_stopped_and_asks_nothing_twice() {
     let content = std::fs::read(&output).expect("answers");
     std::fs::write(&output, &content[..content.len() - 9]).expect("torn");
     asked.lock().expect("no panic").clear();
-    meter.add_permits(100);
-    let running = start(&settings, metered(&meter, &asked));
+    limit.send_replace(100);
+    let running = start(&settings, limited(&limit, &asked));
     let done = wait_for(&running, &id, status("completed"));
     assert_eq!(done["request_counts"], json!({"total": 32, "completed": 30, "failed": 2}));
     let expected: Vec<String> = (0..30).map(|number| format!("r{number}")).collect();
@@ -323,8 +326,8 @@ fn the_files_of_a_batch_appear_whole_wherever_a_kill_falls() {
 #[test]
 fn what_is_not_answered_in_time_is_named_and_what_was_stays() {
     let settings = settings("expired");
-    let meter = Arc::new(Semaphore::new(2));
-    let running = start(&settings, metered(&meter, &Arc::default()));
+    let limit = watch::Sender::new(2);
+    let running = start(&settings, limited(&limit, &Arc::default()));
     let id = begin(&running, &uploaded(&running, &requests(5)));
     wait_for(&running, &id, |batch| batch["request_counts"]["completed"] == 2);
     drop(running);
@@ -332,7 +335,7 @@ fn what_is_not_answered_in_time_is_named_and_what_was_stays() {
     let mut record: Value = serde_json::from_slice(&std::fs::read(&path).expect("a record")).expect("JSON");
     record["batch"]["expires_at"] = record["batch"]["created_at"].clone();
     std::fs::write(&path, record.to_string()).expect("written");
-    let running = start(&settings, metered(&meter, &Arc::default()));
+    let running = start(&settings, limited(&limit, &Arc::default()));
     let done = wait_for(&running, &id, status("expired"));
     assert_eq!(done["request_counts"], json!({"total": 5, "completed": 2, "failed": 3}));
     let errors = lines(&running, &done["error_file_id"]);

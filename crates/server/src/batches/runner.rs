@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -125,9 +126,15 @@ impl Worker {
 
     /// Puts a request. While the server has no room for it, it is put again: a batch can wait.
     pub(super) fn put(&self, url: String, body: serde_json::Value) -> JoinHandle<(u16, serde_json::Value)> {
-        let (answerer, places) = (Arc::clone(&self.answerer), Arc::clone(&self.places));
+        let answerer = Arc::clone(&self.answerer);
+        // Looked at here once, so that requests stand in line in their order, whichever thread takes them up.
+        let mut place = Box::pin(Arc::clone(&self.places).acquire_owned());
+        let free = place.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         self.runtime.spawn(async move {
-            let _place = places.acquire_owned().await;
+            let _place = match free {
+                Poll::Ready(place) => place,
+                Poll::Pending => place.await,
+            };
             let mut wait = WAITS[0];
             loop {
                 let (status, answer) = answerer(url.clone(), body.clone()).await;
