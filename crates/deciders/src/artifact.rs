@@ -12,6 +12,7 @@ use lm::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::calibration::Calibration;
 use crate::sha256;
 
 /// The version of the manifest that this program writes and reads.
@@ -37,6 +38,9 @@ pub struct Manifest {
     /// Tokens that an answer may have; none where answers have no tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_tokens: Option<usize>,
+    /// How its scores become probabilities, and where a case counts as positive; none where nothing was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// SHA-256 of each file of `model/`.
     pub files: BTreeMap<String, String>,
     /// What it was trained with.
@@ -130,6 +134,9 @@ impl Manifest {
             return Err(unfit(problem));
         }
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| unfit(error.to_string()))?;
+        if manifest.calibration.as_ref().is_some_and(|calibration| !calibration.curve.is_sound()) {
+            return Err(unfit("the calibration is no rising curve: fit it again by `probity calibrate`".to_owned()));
+        }
         manifest.check_files(folder)?;
         Ok(manifest)
     }
@@ -153,12 +160,16 @@ impl Manifest {
         Ok(lm::replace(&folder.join(MANIFEST), text.as_bytes())?)
     }
 
-    /// Who decides: the hash covers the weights and how cases come to them, and neither figures nor the past.
+    /// Who decides: the hash covers the weights, how cases come to them and how scores become probabilities, and
+    /// neither figures nor the past.
     pub fn identity(&self) -> Identity {
         let mut text = format!("{} {} {:?} {:?}\n", self.desk, self.input, self.precision, self.answer_tokens);
         for (name, digest) in &self.files {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{digest}  {name}");
+        }
+        if let Some(calibration) = &self.calibration {
+            let _ = writeln!(text, "{}", serde_json::to_string(&calibration.curve).expect("a curve is JSON"));
         }
         Identity {
             name: format!("{}:{}", self.kind.name(), self.desk),

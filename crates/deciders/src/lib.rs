@@ -4,6 +4,7 @@
 
 pub mod artifact;
 mod batch;
+pub mod calibration;
 pub mod decoder;
 pub mod multihead;
 pub mod rules;

@@ -8,6 +8,7 @@ use rayon::ThreadPool;
 use serde_json::Value;
 
 use crate::artifact::{Error, Manifest};
+use crate::calibration::{Curve, rounded, weigh};
 use crate::{batch, facts};
 
 /// The head that says the outcome; its classes are the desk's outcomes.
@@ -36,6 +37,7 @@ pub struct Multihead {
     model: Model,
     heads: Heads,
     reading: Reading,
+    curve: Option<Curve>,
     identity: Identity,
     pool: ThreadPool,
 }
@@ -63,7 +65,8 @@ impl Multihead {
         };
         let heads = Heads { decision, escalation: head(ESCALATION), reasons: head(REASONS) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
-        Ok(Self { model, heads, reading, identity: manifest.identity(), pool })
+        let curve = manifest.calibration.as_ref().map(|calibration| calibration.curve.clone());
+        Ok(Self { model, heads, reading, curve, identity: manifest.identity(), pool })
     }
 
     fn record(&self, case: &Case<'_>) -> Result<Record, DecideError> {
@@ -76,14 +79,10 @@ impl Multihead {
         let chosen = |head: usize| most_likely(&heads[head]);
         let outcomes = &outputs[self.heads.decision].classes;
         let likely = outcomes.iter().zip(&heads[self.heads.decision]);
-        let risk: f64 = likely
-            .filter(|(outcome, _)| self.reading.positive.contains(&outcome.as_str()))
-            .map(|(_, probability)| f64::from(*probability))
-            .sum();
+        let likely = likely.map(|(outcome, probability)| (outcome.clone(), f64::from(*probability))).collect();
         let reasons = self.heads.reasons.map(|head| outputs[head].classes.iter().zip(&heads[head]));
-        Decision {
+        let mut decision = Decision {
             outcome: outcomes[chosen(self.heads.decision)].clone(),
-            score: Some(rounded(risk.min(1.0))),
             level: self.heads.escalation.map(|head| chosen(head) as i64),
             reasons: reasons
                 .into_iter()
@@ -95,13 +94,11 @@ impl Multihead {
                     evidence: None,
                 })
                 .collect(),
-        }
+            ..Decision::default()
+        };
+        weigh(&mut decision, likely, self.reading.positive, self.curve.as_ref());
+        decision
     }
-}
-
-/// Probabilities are given to six digits; further ones say nothing.
-fn rounded(probability: f64) -> f64 {
-    (probability * 1e6).round() / 1e6
 }
 
 /// The place of the largest probability, the first of equal ones.

@@ -223,9 +223,9 @@ impl<'r> Runner<'r> {
             .collect();
         Decision {
             outcome: outcome.map_or_else(|| "CLEAR".to_owned(), |outcome| memory.display(outcome)),
-            score: None,
             level: Some(level.and_then(|level| memory.integer(level)).unwrap_or(0)),
             reasons,
+            ..Decision::default()
         }
     }
 }

@@ -9,10 +9,12 @@
 
 pub mod case;
 pub mod lines;
+mod probabilities;
 
 use serde::{Deserialize, Serialize};
 
 pub use case::{Case, CaseError};
+pub use probabilities::Probabilities;
 
 /// What a kind of case means.
 pub trait Desk: Send + Sync {
@@ -49,12 +51,18 @@ pub struct Decision {
     /// Risk in `0.0..=1.0`, for ranking and thresholds; methods without one leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// How likely each outcome is, as the method sees it; methods that do not weigh outcomes leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<Probabilities>,
     /// The level of escalation, where the desk has levels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<i64>,
     /// Why, in the order in which it was found.
     #[serde(default)]
     pub reasons: Vec<Reason>,
+    /// Which stage of a cascade decided. A line names it in `decided_by`, and the cascade beside it.
+    #[serde(skip)]
+    pub stage: Option<Identity>,
 }
 
 /// One piece of evidence: a fired rule, a model's contribution, a compared field.
@@ -124,6 +132,9 @@ pub struct DecisionLine {
     /// Who decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<Identity>,
+    /// The cascade that left the decision to `decided_by`, which is one of its stages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<Identity>,
     /// The decision; absent where there is an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use crate::{Case, DecideError, Decider, Decision, DecisionLine, Desk, Worker};
+use crate::{Case, DecideError, Decider, Decision, DecisionLine, Desk, Identity, Worker};
 
 /// A longer line is answered with an error and skipped without being held.
 pub const MAXIMUM_LINE: usize = 16 << 20;
@@ -314,81 +314,86 @@ struct CaseAnswers<'d> {
     worker: Box<dyn Worker + 'd>,
 }
 
+impl CaseAnswers<'_> {
+    /// Appends the line of each case, and returns how many are no decisions.
+    fn write(&mut self, lines: &[(u64, Line<'_>)], out: &mut Vec<u8>, end: &[u8]) -> u64 {
+        let cases = lines.iter().map(|(number, line)| (*number, read(*number, *line))).collect();
+        let mut failed = 0;
+        for line in decide_cases(self.desk, self.decider.identity(), &mut *self.worker, cases) {
+            // Writing to memory cannot fail, and every part of a line serialises.
+            let _ = serde_json::to_writer(&mut *out, &line);
+            out.extend_from_slice(end);
+            failed += u64::from(line.error.is_some());
+        }
+        failed
+    }
+}
+
 impl Answer for CaseAnswers<'_> {
     fn answer(&mut self, number: u64, line: Line<'_>, out: &mut Vec<u8>) -> bool {
-        let answer = match read(number, line) {
-            Ok(case) => {
-                let result = self.worker.decide(std::slice::from_ref(&case)).pop();
-                self.decided(case.case_id.into_owned(), number, result)
-            }
-            Err(failure) => *failure,
-        };
-        write_line(&answer, out)
+        self.write(&[(number, line)], out, b"") == 0
     }
 
     fn answer_together(&mut self, lines: &[(u64, Line<'_>)], out: &mut Vec<u8>) -> Option<u64> {
-        if !self.decider.prefers_batches() {
-            return None;
-        }
-        let mut cases = Vec::with_capacity(lines.len());
-        let failures: Vec<Option<Box<DecisionLine>>> =
-            lines.iter().map(|(number, line)| read(*number, *line).map(|case| cases.push(case)).err()).collect();
-        let mut results = self.worker.decide(&cases).into_iter();
-        let mut cases = cases.into_iter();
-        let mut failed = 0;
-        for ((number, _), failure) in lines.iter().zip(failures) {
-            let answer = failure.map(|failure| *failure).unwrap_or_else(|| {
-                let case_id = cases.next().map(|case| case.case_id.into_owned());
-                self.decided(case_id.unwrap_or_default(), *number, results.next())
-            });
-            failed += u64::from(!write_line(&answer, out));
-            out.push(b'\n');
-        }
-        Some(failed)
+        self.decider.prefers_batches().then(|| self.write(lines, out, b"\n"))
     }
 }
 
-impl CaseAnswers<'_> {
-    /// The line for what a worker said of a case.
-    fn decided(&self, case_id: String, number: u64, result: Option<Result<Decision, DecideError>>) -> DecisionLine {
-        match result {
-            Some(Ok(decision)) if !self.desk.outcomes().contains(&decision.outcome.as_str()) => {
-                failure(case_id, number, DecideError::UnknownOutcome(decision.outcome).to_string())
+/// Decides cases together: one line for each, in order, also for those that could not be read. They come with their
+/// one-based numbers, `by` is the worker's decider.
+pub fn decide_cases(
+    desk: &dyn Desk,
+    by: &Identity,
+    worker: &mut dyn Worker,
+    cases: Vec<(u64, Result<Case<'_>, String>)>,
+) -> Vec<DecisionLine> {
+    let mut read = Vec::with_capacity(cases.len());
+    let failures: Vec<(u64, Option<String>)> =
+        cases.into_iter().map(|(number, case)| (number, case.map(|case| read.push(case)).err())).collect();
+    let results = if read.is_empty() { Vec::new() } else { worker.decide(&read) };
+    let mut results = results.into_iter();
+    let mut ids = read.into_iter().map(|case| case.case_id.into_owned());
+    let mut line = |(number, unread): (u64, Option<String>)| match unread {
+        Some(problem) => failure(format!("line:{number}"), number, problem),
+        None => {
+            let case_id = ids.next().unwrap_or_default();
+            match results.next() {
+                Some(Ok(decision)) if !desk.outcomes().contains(&decision.outcome.as_str()) => {
+                    failure(case_id, number, DecideError::UnknownOutcome(decision.outcome).to_string())
+                }
+                Some(Ok(decision)) => decided(desk, by, case_id, decision),
+                Some(Err(error)) => failure(case_id, number, error.to_string()),
+                None => failure(case_id, number, "the decider gave no answer".to_owned()),
             }
-            Some(Ok(decision)) => DecisionLine {
-                case_id,
-                decided_by: Some(self.decider.identity().clone()),
-                decision: Some(self.desk.canonical(decision)),
-                line: None,
-                error: None,
-            },
-            Some(Err(error)) => failure(case_id, number, error.to_string()),
-            None => failure(case_id, number, "the decider gave no answer".to_owned()),
         }
+    };
+    failures.into_iter().map(&mut line).collect()
+}
+
+/// The line of a decision.
+fn decided(desk: &dyn Desk, by: &Identity, case_id: String, mut decision: Decision) -> DecisionLine {
+    let stage = decision.stage.take();
+    let cascade = stage.as_ref().map(|_| by.clone());
+    DecisionLine {
+        case_id,
+        decided_by: Some(stage.unwrap_or_else(|| by.clone())),
+        cascade,
+        decision: Some(desk.canonical(decision)),
+        line: None,
+        error: None,
     }
 }
 
-/// The case of a line, or the line that says why there is none.
-fn read(number: u64, line: Line<'_>) -> Result<Case<'_>, Box<DecisionLine>> {
-    let problem = match line {
-        Line::Text(text) => match Case::read(text, number) {
-            Ok(case) => return Ok(case),
-            Err(error) => error.to_string(),
-        },
-        Line::TooLong => format!("the line is longer than {MAXIMUM_LINE} bytes"),
-    };
-    Err(Box::new(failure(format!("line:{number}"), number, problem)))
+/// The case of a line, or why there is none.
+fn read(number: u64, line: Line<'_>) -> Result<Case<'_>, String> {
+    match line {
+        Line::Text(text) => Case::read(text, number).map_err(|error| error.to_string()),
+        Line::TooLong => Err(format!("the line is longer than {MAXIMUM_LINE} bytes")),
+    }
 }
 
 fn failure(case_id: String, number: u64, error: String) -> DecisionLine {
-    DecisionLine { case_id, decided_by: None, decision: None, line: Some(number), error: Some(error) }
-}
-
-/// Appends a line without its break, and says whether it is a decision.
-fn write_line(line: &DecisionLine, out: &mut Vec<u8>) -> bool {
-    // Writing to memory cannot fail, and every part of a line serialises.
-    let _ = serde_json::to_writer(out, line);
-    line.error.is_none()
+    DecisionLine { case_id, decided_by: None, cascade: None, decision: None, line: Some(number), error: Some(error) }
 }
 
 #[cfg(test)]

@@ -24,8 +24,11 @@ pub struct Ranking {
     pub at_recall: Vec<(f64, f64, f64)>,
     /// Mean squared difference between score and truth (Brier, 1950).
     pub brier: f64,
-    /// Expected calibration error over ten bins of equal width.
+    /// Expected calibration error over fifteen bins of equal width (Guo et al., 2017).
     pub calibration_error: f64,
+    /// The bins that have cases: mean score, share of positives, cases.
+    #[serde(default)]
+    pub reliability: Vec<(f64, f64, usize)>,
     /// False-positive rate against recall.
     pub roc: Curve,
     /// Recall against precision.
@@ -34,7 +37,39 @@ pub struct Ranking {
 
 const RECALLS: [f64; 3] = [0.95, 0.99, 0.995];
 const DRAWN: usize = 200;
-const BINS: usize = 10;
+const BINS: usize = 15;
+
+/// A score from which cases count as positive, and what that comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoint {
+    /// The score.
+    pub threshold: f64,
+    /// Share of positive cases that reach it.
+    pub recall: f64,
+    /// Share of the others that do.
+    pub false_positive_rate: f64,
+}
+
+impl OperatingPoint {
+    /// The highest threshold that reaches a recall. Nothing if there are no positive cases, or no others.
+    pub fn at_recall(scored: &[(f64, bool)], recall: f64) -> Option<Self> {
+        let mut positives: Vec<f64> = scored.iter().filter(|(_, is)| *is).map(|(score, _)| *score).collect();
+        positives.sort_by(|a, b| b.total_cmp(a));
+        // A share such as 0.95 of 20 is 19, whatever its last bit says.
+        let needed = (positives.len() as f64 * recall - 1e-9).ceil() as usize;
+        Self::at(scored, *positives.get(needed.saturating_sub(1))?)
+    }
+
+    /// What a threshold comes to. Nothing if there are no positive cases, or no others.
+    pub fn at(scored: &[(f64, bool)], threshold: f64) -> Option<Self> {
+        let share = |kind: bool| {
+            let all = scored.iter().filter(|(_, is)| *is == kind);
+            let reached = all.clone().filter(|(score, _)| *score >= threshold).count() as f64;
+            Some(reached / all.count() as f64).filter(|share| share.is_finite())
+        };
+        Some(Self { threshold, recall: share(true)?, false_positive_rate: share(false)? })
+    }
+}
 
 /// Measures scores of cases that are positive or not. Nothing if either kind is missing.
 pub(crate) fn ranking(scored: &[(f64, bool)], positive: &[String], threshold: Option<f64>) -> Option<Ranking> {
@@ -73,10 +108,8 @@ pub(crate) fn ranking(scored: &[(f64, bool)], positive: &[String], threshold: Op
         let step = steps.iter().find(|(_, recall, _)| *recall >= wanted);
         step.map(|(score, _, rate)| (wanted, *score, *rate))
     };
-    let at_threshold = threshold.map(|threshold| {
-        let count = |is: bool| scored.iter().filter(|(score, p)| *score >= threshold && *p == is).count() as f64;
-        (threshold, count(true) / positives, count(false) / negatives)
-    });
+    let at_threshold = threshold.and_then(|threshold| OperatingPoint::at(scored, threshold));
+    let at_threshold = at_threshold.map(|at| (at.threshold, at.recall, at.false_positive_rate));
     Some(Ranking {
         positive: positive.to_vec(),
         auc: area / (positives * negatives),
@@ -85,18 +118,28 @@ pub(crate) fn ranking(scored: &[(f64, bool)], positive: &[String], threshold: Op
         at_recall: RECALLS.into_iter().filter_map(reached).collect(),
         brier: scored.iter().map(|(s, p)| (s - f64::from(u8::from(*p))).powi(2)).sum::<f64>() / scored.len() as f64,
         calibration_error: calibration_error(scored),
+        reliability: reliability(scored),
         roc: thinned(roc),
         precision_recall: thinned(curve),
     })
 }
 
-fn calibration_error(scored: &[(f64, bool)]) -> f64 {
-    let mut bins = [(0.0, 0.0, 0.0); BINS];
+/// Expected calibration error: how far mean score and share of positives are apart, over fifteen bins of equal width,
+/// each weighed by its cases.
+pub fn calibration_error(scored: &[(f64, bool)]) -> f64 {
+    let apart = reliability(scored).into_iter().map(|(score, share, cases)| (score - share).abs() * cases as f64);
+    apart.sum::<f64>() / scored.len().max(1) as f64
+}
+
+/// Mean score, share of positives and number of cases of each bin that has any.
+fn reliability(scored: &[(f64, bool)]) -> Vec<(f64, f64, usize)> {
+    let mut bins = [(0.0, 0.0, 0usize); BINS];
     for (score, positive) in scored {
         let bin = &mut bins[((score * BINS as f64) as usize).min(BINS - 1)];
-        *bin = (bin.0 + 1.0, bin.1 + score, bin.2 + f64::from(u8::from(*positive)));
+        *bin = (bin.0 + score, bin.1 + f64::from(u8::from(*positive)), bin.2 + 1);
     }
-    bins.iter().map(|(_, scores, hits)| (scores - hits).abs()).sum::<f64>() / scored.len() as f64
+    let filled = bins.into_iter().filter(|(_, _, cases)| *cases > 0);
+    filled.map(|(scores, hits, cases)| (scores / cases as f64, hits / cases as f64, cases)).collect()
 }
 
 fn thinned(points: Vec<(f64, f64)>) -> Curve {
@@ -120,6 +163,26 @@ mod tests {
         assert_eq!(ranking.at_threshold, Some((0.75, 0.5, 0.5)));
         assert_eq!(ranking.at_recall[0], (0.95, 0.7, 0.5));
         assert!((ranking.brier - (0.01 + 0.64 + 0.09 + 0.04) / 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_threshold_reaches_the_recall_that_was_asked_for_and_not_more() {
+        let scored: Vec<(f64, bool)> = (0..40).map(|at| (f64::from(at) / 40.0, at % 2 == 1)).collect();
+        let point = OperatingPoint::at_recall(&scored, 0.95).expect("both kinds occur");
+        // 19 of the 20 odd ones: all but 1/40. Of the even ones, 0 and 2 lie below 3/40.
+        assert_eq!((point.threshold, point.recall, point.false_positive_rate), (3.0 / 40.0, 0.95, 0.9));
+        assert_eq!(OperatingPoint::at_recall(&scored, 1.0).map(|point| point.threshold), Some(1.0 / 40.0));
+        assert_eq!(OperatingPoint::at_recall(&[(0.5, true)], 1.0), None);
+        assert_eq!(OperatingPoint::at_recall(&[(0.5, false)], 1.0), None);
+    }
+
+    #[test]
+    fn the_calibration_error_is_the_mean_distance_of_the_bins() {
+        // A bin of four at 0.5 of which one is positive, and one of one at 1.0 that is.
+        let scored = [(0.5, true), (0.5, false), (0.5, false), (0.5, false), (1.0, true)];
+        assert!((calibration_error(&scored) - 0.25 * 0.8).abs() < 1e-12);
+        assert_eq!(reliability(&scored), [(0.5, 0.25, 4), (1.0, 1.0, 1)]);
+        assert_eq!(calibration_error(&[]), 0.0);
     }
 
     #[test]

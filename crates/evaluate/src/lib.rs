@@ -17,7 +17,7 @@ mod scorecard;
 mod svg;
 pub mod table;
 
-pub use curves::{Curve, Ranking};
+pub use curves::{Curve, OperatingPoint, Ranking, calibration_error};
 pub use explanations::{Explanations, Importance, Waterfall};
 pub use observations::{JoinError, Observation, Observations};
 pub use scorecard::{ClassScore, Interval, Latency, PrecisionRecall, Scorecard, Settings};

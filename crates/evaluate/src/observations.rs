@@ -18,7 +18,7 @@ pub struct Observation {
 pub struct Observations {
     /// In the order of the truths.
     pub list: Vec<Observation>,
-    /// Who decided, as the first decision says.
+    /// Who decided, as the first decision says: a cascade, not its stage.
     pub decided_by: Option<Identity>,
     /// Decisions on cases that have no truth.
     pub without_truth: usize,
@@ -55,7 +55,7 @@ impl Observations {
         let mut by_case = HashMap::new();
         let mut observations = Self::default();
         for line in decisions {
-            if let Some(identity) = &line.decided_by {
+            if let Some(identity) = line.cascade.as_ref().or(line.decided_by.as_ref()) {
                 match &observations.decided_by {
                     None => observations.decided_by = Some(identity.clone()),
                     Some(known) if known != identity => {

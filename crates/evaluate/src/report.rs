@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::compare::{self, Row};
+use crate::curves::Curve;
 use crate::explanations::{self, Explanations};
 use crate::scorecard::{Interval, Scorecard};
 use crate::svg::{self, escape};
@@ -62,6 +63,9 @@ pub fn html_with(card: &Scorecard, explanations: Option<&Explanations>) -> Strin
             "Precision and recall",
             svg::curve(&ranking.precision_recall, "precision and recall", "recall", "precision"),
         );
+        let bins = ranking.reliability.iter().map(|(score, share, _)| (*score, *share));
+        let bins = Curve { points: bins.collect() };
+        plot("Reliability", svg::curve(&bins, "reliability", "mean score", "share of positives"));
     }
     if !card.latency_histogram.is_empty() {
         plot("Time per decision", svg::latency(card));
@@ -97,6 +101,10 @@ fn figures(card: &Scorecard) -> Vec<(&'static str, String, String)> {
             format!("{:.4}", ranking.auc),
             format!("positive: {}", escape(&ranking.positive.join(", "))),
         ));
+        if let Some((threshold, recall, rate)) = ranking.at_threshold {
+            let note = format!("from score {threshold:.4} on: false positives {rate:.4}");
+            list.push(("Recall", format!("{recall:.4}"), note));
+        }
         for (recall, _, rate) in &ranking.at_recall {
             list.push(("False positives", format!("{rate:.4}"), format!("at recall {recall}")));
         }

@@ -289,9 +289,9 @@ mod tests {
             },
             decision: decided.map(|(outcome, reasons)| Decision {
                 outcome: outcome.to_owned(),
-                score: None,
                 level: level(outcome),
                 reasons: reasons.iter().map(|r| Reason { code: (*r).to_owned(), ..Reason::default() }).collect(),
+                ..Decision::default()
             }),
         }
     }

@@ -4,7 +4,8 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use deciders::trees::{Artifact, Calibration, Manifest};
+use deciders::calibration::Logistic;
+use deciders::trees::{Artifact, Manifest};
 use desks::alerts::{Context, Kind, Plan};
 use serde_json::{Value, json};
 use server::Settings;
@@ -29,7 +30,7 @@ fn model(names: &[&str]) -> trees::Model {
 fn artifact(folder: &Path, kind: &str, names: &[&str]) -> PathBuf {
     let manifest = Manifest {
         kind: kind.to_owned(),
-        calibration: Some(Calibration { slope: 0.8, intercept: -0.3 }),
+        calibration: Some(Logistic { slope: 0.8, intercept: -0.3 }),
         ..Manifest::default()
     };
     let path = folder.join(kind.replace('/', "-"));

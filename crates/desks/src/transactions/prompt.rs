@@ -129,7 +129,7 @@ pub fn parse_answer(text: &str) -> Result<Decision, AnswerError> {
         return Err(LabelError::Reason(unknown.clone()).into());
     }
     let reasons = answer.reasons.into_iter().map(|code| Reason { code, ..Reason::default() }).collect();
-    Ok(Decision { outcome: answer.aml_decision, level: Some(level), score: None, reasons })
+    Ok(Decision { outcome: answer.aml_decision, level: Some(level), reasons, ..Decision::default() })
 }
 
 const REASONS_KEY: &str = "{\"reasons\":[";

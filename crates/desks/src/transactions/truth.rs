@@ -78,7 +78,7 @@ mod tests {
             outcome: "SAR".to_owned(),
             level: Some(3),
             reasons: vec![reason("LARGE_WIRE"), reason("LARGE_WIRE"), reason("PEP")],
-            score: None,
+            ..Decision::default()
         };
         let canonical = canonical(raw);
         assert_eq!(canonical.level, Some(2));

@@ -157,7 +157,7 @@ fn labelled(line: &[u8], number: u64) -> Result<Labelled, String> {
     let case = Case::read(line, number).map_err(|error| error.to_string())?;
     let truth = Transactions.truth(line).ok_or("the line has no label")?;
     let reasons = truth.reasons.into_iter().map(|code| Reason { code, ..Reason::default() }).collect();
-    let decision = Decision { outcome: truth.outcome, level: truth.level, score: None, reasons };
+    let decision = Decision { outcome: truth.outcome, level: truth.level, reasons, ..Decision::default() };
     let facts = serde_json::from_str(case.facts).map_err(|error| error.to_string())?;
     let labelled = Labelled { facts, decision };
     labelled.target()?;

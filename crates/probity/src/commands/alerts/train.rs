@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use deciders::trees::{Artifact, Calibration, DataCard, Manifest, Threshold};
+use deciders::calibration::Logistic;
+use deciders::trees::{Artifact, DataCard, Manifest, Threshold};
 use desks::alerts::features::CATEGORICAL;
+use evaluate::OperatingPoint;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -338,14 +340,13 @@ fn calibrate(trained: &Trained, validation: &Data, recall: f64, manifest: &mut M
     let scored = plain.score_rows(&validation.rows, 0);
     let sums: Vec<f64> = scored.iter().map(|scored| scored.sum).collect();
     let truths: Vec<bool> = validation.marks.iter().map(|mark| mark.truth).collect();
-    manifest.calibration = Calibration::fit(&sums, &truths);
+    manifest.calibration = Logistic::fit(&sums, &truths);
     if manifest.calibration.is_none() {
         streams::note("the validation days do not allow a calibration: scores stay the model's own");
     }
     let calibrated = Artifact::new(trained.model.clone(), manifest.clone());
-    let mut positives: Vec<f64> =
-        sums.iter().zip(&truths).filter(|(_, truth)| **truth).map(|(sum, _)| calibrated.score(*sum)).collect();
-    positives.sort_by(|a, b| b.total_cmp(a));
-    let needed = (positives.len() as f64 * recall).ceil() as usize;
-    manifest.threshold = positives.get(needed.saturating_sub(1)).map(|score| Threshold { score: *score, recall });
+    let scored: Vec<(f64, bool)> =
+        sums.iter().zip(&truths).map(|(sum, truth)| (calibrated.score(*sum), *truth)).collect();
+    let point = OperatingPoint::at_recall(&scored, recall);
+    manifest.threshold = point.map(|point| Threshold { score: point.threshold, recall });
 }
