@@ -7,6 +7,8 @@ mod batch;
 pub mod calibration;
 pub mod decoder;
 pub mod multihead;
+pub mod outcomes;
+pub mod remote;
 pub mod rules;
 pub mod trees;
 

@@ -99,6 +99,19 @@ pub trait Decider: Send + Sync {
     fn prefers_batches(&self) -> bool {
         false
     }
+    /// What deciding has taken so far, where that is worth telling.
+    fn account(&self) -> Option<Account> {
+        None
+    }
+}
+
+/// What deciding has taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// For people, in a line or some.
+    pub text: String,
+    /// For programs.
+    pub figures: serde_json::Value,
 }
 
 /// Decides on one thread.

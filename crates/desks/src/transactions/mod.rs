@@ -1,5 +1,6 @@
 //! Transaction monitoring: a person, an account and recent transactions; clear, review, report or block.
 
+pub mod answer;
 mod edges;
 pub mod facts;
 pub mod features;
@@ -12,6 +13,7 @@ mod truth;
 
 use decision::{Decision, Desk, Truth};
 
+pub use answer::{MOST_REASONS, OUTCOME_KEY, answer_schema, longest_answer, paired_schema};
 pub use facts::Facts;
 pub use features::{FeatureShape, Features, features};
 pub use generate::{Generator, Recipe, RecipeError};

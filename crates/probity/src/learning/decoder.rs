@@ -1,8 +1,11 @@
 //! The decoder of the transactions desk: it reads the compact prompt and writes reasons and decision.
 
-use deciders::decoder::{Reading, example_options};
+use deciders::decoder::{AnswerForm, Reading, example_options};
 use decision::Decision;
-use desks::transactions::{PromptStyle, completion, parse_answer, prompt, whole_tokens};
+use desks::transactions::{
+    MOST_REASONS, OUTCOME_KEY, OUTCOMES, POSITIVE, PromptStyle, completion, longest_answer, paired_schema,
+    parse_answer, prompt, whole_tokens,
+};
 use lm::text::{Composer, Example, ExampleOptions, Packing, Record, Tokenizer, TrainingOptions};
 use lm::train::Recipe;
 use lm::{Config, Decoder, Generation, Method, Tokens};
@@ -15,7 +18,23 @@ use super::source::Encoding;
 const STYLE: PromptStyle = PromptStyle::Compact;
 
 /// How cases come to the model, and answers back.
-pub(super) const READING: Reading = Reading { input: STYLE.version(), prompt: write, answer: read };
+pub(super) const READING: Reading = Reading {
+    input: STYLE.version(),
+    prompt: write,
+    answer: read,
+    forms,
+    key: OUTCOME_KEY,
+    outcomes: &OUTCOMES,
+    positive: &POSITIVE,
+};
+
+/// Numbers of reasons that an answer may give, where there is less and less room.
+const REASONS: [usize; 4] = [MOST_REASONS, 8, 2, 0];
+
+fn forms() -> Vec<AnswerForm> {
+    let form = |reasons| AnswerForm { schema: paired_schema(reasons), longest: longest_answer(reasons) };
+    REASONS.into_iter().map(form).collect()
+}
 
 /// Validation cases that are answered to measure the accuracy while the model learns.
 const ANSWERED: usize = 256;

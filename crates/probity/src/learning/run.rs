@@ -146,6 +146,7 @@ impl<'o, D: Common> Job<'o, D> {
             input: input.to_owned(),
             precision: details.dtype(),
             answer_tokens: details.answer_tokens(),
+            calibration: None,
             files: Default::default(),
             recipe: serde_json::to_value(Begun::new(&self.recipe, &self.material.card))?,
             training: serde_json::to_value(&summary)?,

@@ -1,0 +1,190 @@
+//! `URL,model=NAME,KEY=VALUE…`: which endpoint is asked, and how.
+
+use std::time::Duration;
+
+/// How cases are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptStyle {
+    /// Facts as JSON after an instruction, as a user's message to `/v1/chat/completions`.
+    Json,
+    /// The words that small decoders of ours were trained on, to `/v1/completions`.
+    Compact,
+}
+
+/// How the endpoint is told what an answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaStyle {
+    /// OpenAI's `response_format`.
+    ResponseFormat,
+    /// vLLM's `structured_outputs`.
+    StructuredOutputs,
+    /// It is not.
+    None,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Options {
+    /// Up to and with `/v1`.
+    pub(super) base: String,
+    /// What the endpoint calls the model.
+    pub model: String,
+    /// Requests under way at most.
+    pub concurrency: usize,
+    /// Requests begun in a second at most.
+    pub rate: Option<f64>,
+    /// How often a request is repeated that failed for a while only.
+    pub retries: u32,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How answers are held to their form.
+    pub schema: SchemaStyle,
+    /// How cases are written.
+    pub prompt: PromptStyle,
+    /// Whether probabilities of tokens are asked for.
+    pub logprobs: bool,
+    /// Sent as a bearer token.
+    pub(super) key: Option<String>,
+}
+
+impl Options {
+    /// Reads what stands after `remote=`; `key` is sent as a bearer token.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &str, key: Option<String>) -> Result<Self, String> {
+        let mut parts = text.split(',');
+        let url = parts.next().unwrap_or_default().trim_end_matches('/');
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        if !["http", "https"].contains(&scheme) || rest.is_empty() {
+            return Err(format!("`{url}` is no http(s) address"));
+        }
+        let base = if url.ends_with("/v1") { url.to_owned() } else { format!("{url}/v1") };
+        let mut options = Self {
+            base,
+            model: String::new(),
+            concurrency: 8,
+            rate: None,
+            retries: 4,
+            timeout: Duration::from_secs(60),
+            schema: SchemaStyle::ResponseFormat,
+            prompt: PromptStyle::Json,
+            logprobs: false,
+            key: key.filter(|key| !key.is_empty()),
+        };
+        for part in parts {
+            let (name, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is not KEY=VALUE"))?;
+            options.set(name, value).ok_or_else(|| format!("{name}: `{value}` is not {}", expected(name)))?;
+        }
+        if options.model.is_empty() {
+            return Err("model=NAME is missing".to_owned());
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Option<()> {
+        match name {
+            "model" => self.model = value.to_owned(),
+            "concurrency" => self.concurrency = value.parse().ok().filter(|count| (1..=1024).contains(count))?,
+            "rate" => {
+                let rate: f64 = value.trim_end_matches("/s").parse().ok()?;
+                self.rate = Some(rate).filter(|rate| rate.is_finite() && *rate > 0.0);
+                self.rate?;
+            }
+            "retries" => self.retries = value.parse().ok().filter(|count| *count <= 100)?,
+            "timeout" => {
+                let seconds = value.trim_end_matches('s').parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+                self.timeout = Duration::from_secs(seconds?);
+            }
+            "schema" => {
+                self.schema = match value {
+                    "response_format" => SchemaStyle::ResponseFormat,
+                    "structured_outputs" => SchemaStyle::StructuredOutputs,
+                    "none" => SchemaStyle::None,
+                    _ => return None,
+                }
+            }
+            "prompt" => {
+                self.prompt = match value {
+                    "json" => PromptStyle::Json,
+                    "compact" => PromptStyle::Compact,
+                    _ => return None,
+                }
+            }
+            "logprobs" => {
+                self.logprobs = match value {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// The endpoint's host and port.
+    pub(super) fn host(&self) -> &str {
+        let rest = self.base.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = rest.split('/').next().unwrap_or_default();
+        // What stands before an @ is a name and a password.
+        authority.rsplit('@').next().unwrap_or_default()
+    }
+
+    /// Where requests go.
+    pub(super) fn address(&self) -> String {
+        let path = match self.prompt {
+            PromptStyle::Json => "chat/completions",
+            PromptStyle::Compact => "completions",
+        };
+        format!("{}/{path}", self.base)
+    }
+}
+
+fn expected(name: &str) -> &'static str {
+    match name {
+        "concurrency" => "a number from 1 to 1024",
+        "rate" => "a number of requests a second, such as 20/s",
+        "retries" => "a number up to 100",
+        "timeout" => "a number of seconds",
+        "schema" => "response_format, structured_outputs or none",
+        "prompt" => "json or compact",
+        "logprobs" => "yes or no",
+        _ => "known; known are model, concurrency, rate, retries, timeout, schema, prompt and logprobs",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_an_address_and_settings() {
+        let text = "https://name:word@host:8443/llm/,model=m,concurrency=3,rate=2.5/s,retries=0,timeout=9s,schema=none,\
+            prompt=compact,logprobs=yes";
+        let options = Options::read(text, Some(String::new())).expect("options");
+        assert_eq!(options.address(), "https://name:word@host:8443/llm/v1/completions");
+        assert_eq!((options.host(), options.model.as_str(), options.concurrency), ("host:8443", "m", 3));
+        assert_eq!((options.rate, options.retries, options.timeout), (Some(2.5), 0, Duration::from_secs(9)));
+        assert!(options.schema == SchemaStyle::None && options.logprobs && options.key.is_none());
+        let options = Options::read("http://host/v1,model=a", None).expect("options");
+        assert_eq!(options.address(), "http://host/v1/chat/completions");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        for (text, part) in [
+            ("host,model=m", "no http(s) address"),
+            ("http://,model=m", "no http(s) address"),
+            ("http://host", "model=NAME"),
+            ("http://host,model=m,fast", "KEY=VALUE"),
+            ("http://host,model=m,speed=1", "known are"),
+            ("http://host,model=m,concurrency=0", "1 to 1024"),
+            ("http://host,model=m,rate=-1/s", "requests a second"),
+            ("http://host,model=m,timeout=0", "seconds"),
+        ] {
+            let problem = Options::read(text, None).err().expect(text);
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+    }
+}
