@@ -5,6 +5,7 @@
 pub mod artifact;
 mod batch;
 pub mod calibration;
+pub mod cascade;
 pub mod decoder;
 pub mod multihead;
 pub mod outcomes;

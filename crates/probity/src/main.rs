@@ -57,6 +57,11 @@ enum Command {
     /// Find parameters for a desk's model.
     #[command(subcommand)]
     Tune(commands::alerts::tune::Command),
+    /// Fit a model's scores to what comes true, and a threshold to a recall.
+    Calibrate(commands::calibrate::Arguments),
+    /// Deciders one after another, the cheap one first.
+    #[command(subcommand)]
+    Cascade(commands::cascade::Command),
     /// Measure decisions against the truth, or a model on batches.
     Evaluate(commands::evaluate::Arguments),
     /// Set scorecards side by side.
@@ -117,6 +122,8 @@ fn run(command: Command, matches: &ArgMatches) -> exit::Outcome {
         Command::Features(command) => commands::alerts::features::run(command),
         Command::Tune(command) => commands::alerts::tune::run(command),
         Command::Train(command) => commands::train::run(command),
+        Command::Calibrate(arguments) => commands::calibrate::run(&arguments),
+        Command::Cascade(command) => commands::cascade::run(&command),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Bench(command) => commands::bench::run(command),

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use deciders::rules::Rules;
 use decision::lines::decide_lines;
-use decision::{Case, DecideError, Decider, Decision, Desk, Identity, Worker};
+use decision::{Account, Case, DecideError, Decider, Decision, Desk, Identity, Worker};
 use serde_json::json;
 
 use crate::exit::{Outcome, UsageError};
@@ -18,7 +18,12 @@ use crate::{learning, streams};
 pub(crate) struct Arguments {
     /// The desk, for example `transactions`.
     desk: String,
-    /// How to decide: `rules` for the shipped rules, `rules=FILE.drl` for yours, or the folder of a trained model.
+    /// How to decide: `rules` for the shipped rules, `rules=FILE.drl` for yours, the folder of a trained model,
+    /// `remote=URL,model=NAME` for an endpoint that speaks as OpenAI's does, or `cascade=FILE.toml` for several of them.
+    ///
+    /// After remote's NAME may stand, each with a comma before it: concurrency=8, rate=20/s, retries=4, timeout=60,
+    /// schema=response_format|structured_outputs|none, prompt=json|compact, logprobs=yes|no. The key that the endpoint
+    /// asks for is taken from PROBITY_REMOTE_API_KEY.
     #[arg(long = "with")]
     with: String,
     /// Case lines; standard input if left out.
@@ -29,6 +34,9 @@ pub(crate) struct Arguments {
     /// Write how long each decision took to this file, for `evaluate --timings`.
     #[arg(long)]
     timings: Option<PathBuf>,
+    /// Write what deciding took to this file as JSON: tokens of an endpoint, shares and costs of a cascade.
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
@@ -42,18 +50,40 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if let Some(path) = &arguments.timings {
         timed.write(path, start.elapsed().as_secs_f64())?;
     }
+    let account = chosen.account();
+    if let Some(account) = &account {
+        streams::note(&account.text);
+    }
+    if let Some(path) = &arguments.report {
+        let figures = account.map(|account| account.figures);
+        let content = json!({"format": 1, "decided_by": chosen.identity(), "lines": summary.lines,
+            "failed": summary.failed, "account": figures});
+        streams::write_file(path, format!("{content:#}\n").as_bytes())?;
+    }
     Ok(super::rules::report(summary))
 }
 
-/// What `--with` names: rules, or the folder of an artifact.
+/// What `--with` names.
 fn decider(with: &str, desk: &dyn Desk, threads: usize) -> anyhow::Result<Box<dyn Decider>> {
+    match with.strip_prefix("cascade=") {
+        Some(file) => Ok(Box::new(learning::cascade::open(Path::new(file), desk, threads)?)),
+        None => single(with, desk, threads),
+    }
+}
+
+/// What `--with` names, if it is no cascade: rules, an endpoint, or the folder of an artifact.
+pub(crate) fn single(with: &str, desk: &dyn Desk, threads: usize) -> anyhow::Result<Box<dyn Decider>> {
     match with.split_once('=') {
         None if with == "rules" => Ok(Box::new(rules(None)?)),
+        Some(("remote", endpoint)) => Ok(Box::new(learning::remote::open(endpoint)?)),
         Some(("rules", file)) => Ok(Box::new(rules(Some(Path::new(file)))?)),
         _ if Path::new(with).is_dir() => {
             learning::open(Path::new(with), desk.name(), threads).with_context(|| format!("failed to open {with}"))
         }
-        _ => Err(UsageError(format!("--with {with}: expected rules, rules=FILE.drl or an artifact's folder")).into()),
+        _ => {
+            let known = "rules, rules=FILE.drl, an artifact's folder, or remote=URL,model=NAME";
+            Err(UsageError(format!("--with {with}: expected {known}")).into())
+        }
     }
 }
 
@@ -99,6 +129,10 @@ impl Decider for Timed<'_> {
 
     fn prefers_batches(&self) -> bool {
         self.inner.prefers_batches()
+    }
+
+    fn account(&self) -> Option<Account> {
+        self.inner.account()
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use deciders::artifact::Manifest;
 use decision::{Case, DecisionLine, Desk};
 use evaluate::{Observations, Scorecard, Settings, report, table};
 use serde::Deserialize;
@@ -54,8 +55,11 @@ struct Lines {
     #[arg(long, value_delimiter = ',', default_values_t = ["SAR".to_owned(), "BLOCK".to_owned()])]
     positive: Vec<String>,
     /// Score from which a case counts as positive.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "artifact")]
     threshold: Option<f64>,
+    /// The artifact that decided: its threshold is taken.
+    #[arg(long)]
+    artifact: Option<PathBuf>,
     /// Exit with 1 if the accuracy is below this.
     #[arg(long)]
     minimum_accuracy: Option<f64>,
@@ -86,11 +90,15 @@ fn evaluate_lines(arguments: &Lines) -> Outcome {
         }
         None => None,
     };
+    let threshold = match &arguments.artifact {
+        Some(folder) => Some(threshold(folder, &*desk)?),
+        None => arguments.threshold,
+    };
     let settings = Settings {
         set: arguments.truth.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         outcomes: desk.outcomes().iter().map(|outcome| (*outcome).to_owned()).collect(),
         positive: arguments.positive.clone(),
-        threshold: arguments.threshold,
+        threshold,
         price_per_hour: arguments.price_per_hour,
         timings,
     };
@@ -99,6 +107,15 @@ fn evaluate_lines(arguments: &Lines) -> Outcome {
     streams::print(&table::render(&card))?;
     let low = arguments.minimum_accuracy.is_some_and(|least| card.accuracy.value < least);
     Ok(if low { Status::GateFailed } else { Status::Done })
+}
+
+/// The threshold of an artifact.
+fn threshold(folder: &Path, desk: &dyn Desk) -> anyhow::Result<f64> {
+    let manifest = Manifest::open(folder, desk.name())?;
+    let calibration = manifest
+        .calibration
+        .ok_or_else(|| InputError(format!("{} was not calibrated: do it by `probity calibrate`", folder.display())))?;
+    Ok(calibration.threshold)
 }
 
 /// Reads both files and measures.

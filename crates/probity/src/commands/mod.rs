@@ -8,6 +8,8 @@ mod bench_generate;
 mod bench_http;
 mod bench_serve;
 mod bench_train;
+pub(crate) mod calibrate;
+pub(crate) mod cascade;
 pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod decide;

@@ -1,9 +1,11 @@
 //! Models of a desk: this is where a desk, rules that label and the `lm` engine meet, which do not know each other.
 //!
 //! `recipe` says what is trained, `labels` and `material` what it learns from, `source` hands that to the trainer,
-//! `multihead` and `decoder` are the two kinds of models, `run` goes from recipe to artifact, and [`open`] makes a
-//! decider of an artifact.
+//! `multihead` and `decoder` are the two kinds of models, `run` goes from recipe to artifact, `calibrating` from scores
+//! to probabilities, and [`open`] makes a decider of an artifact. `remote` and `cascade` are the other ways to decide.
 
+mod calibrating;
+pub(crate) mod cascade;
 mod decoder;
 mod labels;
 mod material;
@@ -11,6 +13,7 @@ mod measure;
 mod multihead;
 mod progress;
 pub(crate) mod recipe;
+pub(crate) mod remote;
 mod run;
 pub(crate) mod serving;
 mod source;
@@ -22,6 +25,7 @@ use decision::{Decider, Desk};
 use desks::transactions::Transactions;
 
 pub(crate) use labels::Labeller;
+pub(crate) use calibrating::{CalibrationSettings, calibrate};
 pub(crate) use material::Origin;
 pub(crate) use progress::Watch;
 pub(crate) use run::{Learned, Order, learn};

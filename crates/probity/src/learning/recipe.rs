@@ -10,6 +10,7 @@ use lm::train::{DecoderDetails, Details, MethodSettings, ModelSettings, Recipe};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::calibrating::CalibrationSettings;
 use crate::exit::UsageError;
 
 /// A recipe that was found and not yet understood.
@@ -58,13 +59,14 @@ fn missing(name: &str) -> String {
     format!("failed to read the recipe {name} (shipped ones: {})", known.join(", "))
 }
 
-/// What both kinds say besides: which kind it is, and `[cases]`.
+/// What both kinds say besides: which kind it is, `[cases]` and `[calibration]`.
 pub(crate) trait Common: Details {
     /// The kind that these details are of.
     const KIND: Kind;
 
     fn dtype(&self) -> Precision;
     fn cases(&self) -> &CaseSettings;
+    fn calibration(&self) -> &CalibrationSettings;
     /// Tokens that an answer may have, where it has tokens.
     fn answer_tokens(&self) -> Option<usize>;
 }
@@ -92,6 +94,7 @@ pub(crate) struct MultiheadDetails {
     pub(crate) model: MultiheadShape,
     pub(crate) weights: Weights,
     cases: CaseSettings,
+    calibration: CalibrationSettings,
 }
 
 /// `[model]` of a multihead model.
@@ -127,6 +130,7 @@ impl Default for MultiheadDetails {
             model: MultiheadShape::default(),
             weights: Weights::default(),
             cases: CaseSettings::default(),
+            calibration: CalibrationSettings::default(),
         }
     }
 }
@@ -144,10 +148,11 @@ impl Default for Weights {
 }
 
 impl Details for MultiheadDetails {
-    const KEYS: &'static [&'static str] = &["kind", "dtype", "model", "weights", "cases"];
+    const KEYS: &'static [&'static str] = &["kind", "dtype", "model", "weights", "cases", "calibration"];
 
     fn resolve(&mut self) -> Result<(), String> {
         same_kind::<Self>(self.kind)?;
+        self.calibration.check()?;
         let weights = [self.weights.decision, self.weights.escalation, self.weights.reasons];
         if !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) || self.weights.decision == 0.0 {
             return Err("weights must be 0 or greater, and that of the decision greater".into());
@@ -168,6 +173,10 @@ impl Common for MultiheadDetails {
         &self.cases
     }
 
+    fn calibration(&self) -> &CalibrationSettings {
+        &self.calibration
+    }
+
     fn answer_tokens(&self) -> Option<usize> {
         None
     }
@@ -182,6 +191,7 @@ pub(crate) struct DeskDecoderDetails {
     model: ModelSettings,
     answer: AnswerSettings,
     cases: CaseSettings,
+    calibration: CalibrationSettings,
 }
 
 /// `[answer]` of a decoder.
@@ -206,6 +216,7 @@ impl Default for DeskDecoderDetails {
             model: ModelSettings::default(),
             answer: AnswerSettings::default(),
             cases: CaseSettings::default(),
+            calibration: CalibrationSettings::default(),
         }
     }
 }
@@ -222,10 +233,11 @@ impl DeskDecoderDetails {
 }
 
 impl Details for DeskDecoderDetails {
-    const KEYS: &'static [&'static str] = &["kind", "dtype", "model", "answer", "cases"];
+    const KEYS: &'static [&'static str] = &["kind", "dtype", "model", "answer", "cases", "calibration"];
 
     fn resolve(&mut self) -> Result<(), String> {
         same_kind::<Self>(self.kind)?;
+        self.calibration.check()?;
         if matches!(self.model, ModelSettings::Checkpoint { .. }) {
             return Err("model.checkpoint: a desk's decoder is made from scratch; `lm train` adapts checkpoints".into());
         }
@@ -252,6 +264,10 @@ impl Common for DeskDecoderDetails {
 
     fn cases(&self) -> &CaseSettings {
         &self.cases
+    }
+
+    fn calibration(&self) -> &CalibrationSettings {
+        &self.calibration
     }
 
     fn answer_tokens(&self) -> Option<usize> {

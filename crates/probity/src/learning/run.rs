@@ -8,10 +8,11 @@ use lm::Trainee;
 use lm::train::{Ending, MethodSettings, Recipe, Run, Summary, estimate};
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::decoder::Answers;
-use super::material::{Material, Origin};
-use super::measure::scorecard;
+use super::material::{Material, Origin, Set};
+use super::measure::Measured;
 use super::multihead::Classes;
 use super::progress::Watch;
 use super::recipe::{Common, DeskDecoderDetails, MultiheadDetails, Script};
@@ -154,10 +155,18 @@ impl<'o, D: Common> Job<'o, D> {
         };
         manifest.seal(out)?;
         let threads = self.recipe.training.pool()?.current_num_threads();
+        let sets: Vec<&Set> = self.material.validation.iter().filter(|set| !set.cases.is_empty()).collect();
+        if let Some(first) = sets.first() {
+            let scored = Measured::of(&*decider(out, &manifest, threads)?, first, threads)?.scored();
+            match details.calibration().fit(&scored, digest(first)) {
+                Ok(calibration) => manifest.calibration = Some(calibration),
+                Err(problem) => streams::note(&format!("scores are not calibrated: {problem}")),
+            }
+        }
         let decider = decider(out, &manifest, threads)?;
-        let sets = self.material.validation.iter().filter(|set| !set.cases.is_empty());
-        let scorecards: Vec<Scorecard> =
-            sets.map(|set| scorecard(&*decider, set, threads)).collect::<anyhow::Result<_>>()?;
+        let threshold = manifest.calibration.as_ref().map(|calibration| calibration.threshold);
+        let measured = |set: &&Set| Ok(Measured::of(&*decider, set, threads)?.scorecard(&set.name, threshold));
+        let scorecards: Vec<Scorecard> = sets.iter().map(measured).collect::<anyhow::Result<_>>()?;
         manifest.scorecards = scorecards.iter().map(figures).collect();
         if let Some(first) = scorecards.first() {
             let text = serde_json::to_string_pretty(first)? + "\n";
@@ -166,6 +175,13 @@ impl<'o, D: Common> Job<'o, D> {
         manifest.write(out)?;
         Ok(Learned { summary, scorecards })
     }
+}
+
+/// SHA-256 of the facts of a set's cases, as lines.
+fn digest(set: &Set) -> String {
+    let mut hash = Sha256::new();
+    set.cases.iter().for_each(|case| hash.update(format!("{}\n", case.facts)));
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The figures of a scorecard that a manifest has.
@@ -180,6 +196,8 @@ fn figures(card: &Scorecard) -> Value {
         "reasons_f1": card.reasons_f1.value,
         "exact_match": card.exact_match,
         "recall": recall.collect::<serde_json::Map<_, _>>(),
+        "at_threshold": card.ranking.as_ref().and_then(|ranking| ranking.at_threshold),
+        "calibration_error": card.ranking.as_ref().map(|ranking| ranking.calibration_error),
         "cases_per_second": card.throughput,
     })
 }
