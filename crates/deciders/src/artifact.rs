@@ -108,6 +108,11 @@ struct Header {
 }
 
 impl Manifest {
+    /// Whether a folder has one: it is, or says that it is, an artifact.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(MANIFEST).exists()
+    }
+
     /// Reads the manifest of a folder and checks that the files of the model are those that it names.
     ///
     /// # Errors

@@ -64,7 +64,10 @@ fn an_artifact_is_calibrated_and_says_so() {
     let labelled = set.join("cases.jsonl");
     let input = std::fs::read(&labelled).expect("cases");
     let trained = manifest(&artifact);
-    assert_eq!((&trained["calibration"]["method"], &trained["calibration"]["cases"]), (&json!("isotonic"), &json!(200)));
+    assert_eq!(
+        (&trained["calibration"]["method"], &trained["calibration"]["cases"]),
+        (&json!("isotonic"), &json!(200))
+    );
     // As an older program wrote it.
     let mut old = trained.clone();
     old.as_object_mut().expect("an object").remove("calibration");
@@ -93,7 +96,8 @@ fn an_artifact_is_calibrated_and_says_so() {
     let figures = String::from_utf8_lossy(&probity(&arguments, &decided.stdout).stdout).into_owned();
     assert!(figures.contains("at the threshold") && figures.contains("recall 0.9"), "{figures}");
     assert_eq!(calibrate(&["--recall", "1.5"]).status.code(), Some(2));
-    std::fs::write(&labelled, input.split_inclusive(|b| *b == b'\n').take(1).collect::<Vec<_>>().concat()).expect("a file");
+    std::fs::write(&labelled, input.split_inclusive(|b| *b == b'\n').take(1).collect::<Vec<_>>().concat())
+        .expect("a file");
     let output = calibrate(&[]);
     assert_eq!(output.status.code(), Some(3));
     assert!(says(&output).contains("both kinds are needed"), "{}", says(&output));
@@ -111,7 +115,10 @@ fn a_cascade_leaves_what_is_unsure_to_the_rules() {
     let labelled = set.join("cases.jsonl");
     let input = std::fs::read(&labelled).expect("cases");
     let file = set.join("cascade.toml");
-    let stages = format!("# ours\n[[stage]]\nwith = {:?}\ncost = 1\n\n[[stage]]\nwith = \"rules\"\ncost = 20\n", text(&artifact));
+    let stages = format!(
+        "# ours\n[[stage]]\nwith = {:?}\ncost = 1\n\n[[stage]]\nwith = \"rules\"\ncost = 20\n",
+        text(&artifact)
+    );
     std::fs::write(&file, &stages).expect("a file");
     let with = format!("cascade={}", text(&file));
     let report = set.join("report.json");

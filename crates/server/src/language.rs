@@ -64,7 +64,7 @@ impl Opened {
 }
 
 /// The name of a model is that of its folder.
-pub(crate) fn name(path: &Path) -> String {
+pub fn name(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     path.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }

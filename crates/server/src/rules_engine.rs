@@ -39,6 +39,11 @@ impl RulesEngine {
         })
     }
 
+    /// The rules as a decider of cases, in the training view.
+    pub(crate) fn decider(&self) -> &Rules {
+        &self.rules
+    }
+
     /// Appends the raw view of a case to `out` and returns both.
     ///
     /// # Errors

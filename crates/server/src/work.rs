@@ -50,6 +50,16 @@ impl Work {
         Self { places: Arc::new(Semaphore::new(threads)), timeout }
     }
 
+    /// Does work that waits for a model more than it computes: it takes none of the places.
+    pub(crate) async fn wait<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let task = tokio::task::spawn_blocking(work);
+        let done = tokio::time::timeout(self.timeout, task).await.map_err(|_| ApiError::Timeout)?;
+        done.map_err(|_| ApiError::Internal)?
+    }
+
     /// Does the work of one request whose body has this size.
     pub(crate) async fn run<T: Send + 'static>(
         &self,

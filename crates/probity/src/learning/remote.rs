@@ -21,13 +21,16 @@ pub(crate) fn open(text: &str) -> Result<Remote, UsageError> {
 }
 
 fn reading(style: Style) -> Reading {
-    let (style, prompt): (PromptStyle, fn(&Value) -> Result<String, String>) = match style {
-        Style::Json => (PromptStyle::Json, |facts| write(facts, PromptStyle::Json)),
-        Style::Compact => (PromptStyle::Compact, |facts| write(facts, PromptStyle::Compact)),
+    let ours = match style {
+        Style::Json => PromptStyle::Json,
+        Style::Compact => PromptStyle::Compact,
     };
     Reading {
-        input: style.version(),
-        prompt,
+        input: ours.version(),
+        prompt: match style {
+            Style::Json => |facts| write(facts, PromptStyle::Json),
+            Style::Compact => |facts| write(facts, PromptStyle::Compact),
+        },
         answer: read,
         schema: || answer_schema(MOST_REASONS),
         longest: longest_answer(MOST_REASONS),

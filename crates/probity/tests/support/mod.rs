@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-pub fn probity(arguments: &[&str], input: &[u8]) -> Output {
+pub(crate) fn probity(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_probity"))
         .args(arguments)
         .stdin(Stdio::piped())
@@ -26,23 +26,23 @@ pub fn probity(arguments: &[&str], input: &[u8]) -> Output {
     output
 }
 
-pub fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&path);
     std::fs::create_dir_all(&path).expect("a folder");
     path
 }
 
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 
-pub fn lines(bytes: &[u8]) -> Vec<Value> {
+pub(crate) fn lines(bytes: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(bytes).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("one JSON value a line")).collect()
 }
 
-pub fn says(output: &Output) -> String {
+pub(crate) fn says(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -65,7 +65,7 @@ fn own(kind: &str) -> &'static [&'static str] {
     }
 }
 
-pub fn train(kind: &str, out: &Path, more: &[&str]) -> Output {
+pub(crate) fn train(kind: &str, out: &Path, more: &[&str]) -> Output {
     let mut arguments = vec!["train", "transactions", "--recipe", kind, "--out", text(out)];
     arguments.extend(SMALL.iter().chain(own(kind)).flat_map(|change| ["--set", change]));
     arguments.extend(more);
@@ -73,13 +73,13 @@ pub fn train(kind: &str, out: &Path, more: &[&str]) -> Output {
 }
 
 /// Cases that nothing was trained on.
-pub fn cases(name: &str, count: &str) -> PathBuf {
+pub(crate) fn cases(name: &str, count: &str) -> PathBuf {
     let out = folder(name);
     let arguments = ["generate", "transactions", "--cases", count, "--seed", "11", "--out", text(&out)];
     assert!(probity(&arguments, b"").status.success());
     out
 }
 
-pub fn decide(artifact: &Path, threads: &str, input: &[u8]) -> Output {
+pub(crate) fn decide(artifact: &Path, threads: &str, input: &[u8]) -> Output {
     probity(&["decide", "transactions", "--with", text(artifact), "--threads", threads], input)
 }

@@ -4,6 +4,7 @@ mod admin;
 mod alerts;
 mod batches;
 mod chat;
+mod decisions;
 mod documents;
 mod files;
 mod health;
@@ -35,6 +36,8 @@ fn list(admin_reload: bool, adapter_loading: bool) -> Vec<(Access, UtoipaMethodR
         (Access::Work, routes!(alerts::score_alerts)),
         (Access::Work, routes!(alerts::rank_alerts)),
         (Access::Work, routes!(alerts::score_clusters)),
+        (Access::Work, routes!(decisions::decisions)),
+        (Access::Work, routes!(decisions::predict)),
         (Access::Work, routes!(chat::chat)),
         (Access::Work, routes!(chat::completion)),
         (Access::Key, routes!(language_models::list)),

@@ -1,0 +1,66 @@
+//! Who decides the cases of a desk: the rules, or one of the learned models.
+
+use std::sync::Arc;
+
+use decision::Decider;
+
+use crate::{ApiError, RulesEngine, State};
+
+/// The desk whose cases rules decide, and the name by which requests ask for them.
+const RULED: &str = "transactions";
+const RULES: &str = "rules";
+
+/// A decider, held until the request is answered.
+pub(crate) enum Deciding {
+    /// The rule file.
+    Rules(Arc<RulesEngine>),
+    /// A learned model.
+    Model(Arc<dyn Decider>),
+}
+
+impl Deciding {
+    /// What decides.
+    pub(crate) fn decider(&self) -> &dyn Decider {
+        match self {
+            Self::Rules(engine) => engine.decider(),
+            Self::Model(decider) => &**decider,
+        }
+    }
+
+    /// Whether it decides on threads of its own.
+    pub(crate) fn prefers_batches(&self) -> bool {
+        self.decider().prefers_batches()
+    }
+}
+
+impl State {
+    /// What decides cases of a desk: that of the name, or the only one.
+    ///
+    /// # Errors
+    /// When there is none, more than one without a name, or it is still being loaded.
+    pub(crate) fn deciding(&self, desk: &str, name: Option<&str>) -> Result<Deciding, ApiError> {
+        let rules = self.rules().ok().filter(|_| desk == RULED);
+        let rules = rules.map(|engine| (RULES.to_owned(), Deciding::Rules(engine)));
+        let models = self.learned().filter(|opened| opened.desk == Some(desk));
+        let models = models.filter_map(|opened| Some((opened.name.clone(), Deciding::Model(opened.decider.clone()?))));
+        let mut all: Vec<(String, Deciding)> = rules.into_iter().chain(models).collect();
+        let known = all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let place = match name {
+            Some(name) => all.iter().position(|(known, _)| known == name),
+            None => (all.len() == 1).then_some(0),
+        };
+        if let Some(place) = place {
+            return Ok(all.swap_remove(place).1);
+        }
+        let loading = self.models().into_iter().find(|model| model.identity().is_none());
+        let field = || "with".to_owned();
+        Err(match (loading, name) {
+            (Some(loading), _) => ApiError::Loading(loading.name().to_owned()),
+            _ if all.is_empty() => ApiError::NotServed("what decides cases of this desk (--rules, --model)"),
+            (None, Some(name)) => {
+                ApiError::Invalid { field: field(), message: format!("`{name}` is not served; served: {known}") }
+            }
+            (None, None) => ApiError::Invalid { field: field(), message: format!("name one of: {known}") },
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! Cases of a desk, decided by what is served: rules or learned models.
+
+use std::sync::Arc;
+
+use axum::extract;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use decision::lines::decide_cases;
+use decision::{Case, DecisionLine, Desk};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::State;
+use crate::api_error::{ApiError, Refusals};
+use crate::body::{self, Whole};
+use crate::deciding::Deciding;
+
+/// The desk whose cases `/predict` takes.
+const PREDICTED: &str = "transactions";
+
+/// Some cases, or one: what has no `cases` is a case itself.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct DecisionsRequest<'b> {
+    /// Cases: each an object with `facts` and perhaps `case_id`, or the facts themselves.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<Vec<Object>>, example = json!([{"case_id": "c1", "facts": {"person": {"pep": true}}}]))]
+    cases: Option<Vec<&'b RawValue>>,
+    /// Who decides: `rules` or a model's name. Need not be said where there is one only.
+    #[serde(default)]
+    with: Option<String>,
+}
+
+/// What stands behind the path.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct With {
+    /// Who decides, if the body does not say it.
+    with: Option<String>,
+}
+
+/// A decision, or why there is none.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the form of what the crate of decisions writes")]
+pub(crate) struct Line {
+    /// As it was sent; else the case's number.
+    case_id: String,
+    /// Name, version and content hash of what decided.
+    #[schema(value_type = Option<Object>)]
+    decided_by: (),
+    /// Outcome, score, probabilities, level and reasons.
+    #[schema(value_type = Option<Object>)]
+    decision: (),
+    /// The case's number; only with an error.
+    line: Option<u64>,
+    /// Why there is no decision.
+    error: Option<String>,
+}
+
+/// Decides cases: one line for each, in order, also for those that cannot be decided.
+#[utoipa::path(
+    post, path = "/v1/desks/{desk}/decisions", tag = "decisions", request_body = DecisionsRequest,
+    params(("desk" = String, Path, description = "The desk, for example `transactions`"), With),
+    responses((status = 200, body = Vec<Line>), Refusals),
+)]
+pub(crate) async fn decisions(
+    extract::State(state): extract::State<Arc<State>>,
+    extract::Path(desk): extract::Path<String>,
+    query: Result<extract::Query<With>, extract::rejection::QueryRejection>,
+    Whole(body): Whole,
+) -> Result<impl IntoResponse, ApiError> {
+    let lines = decide(&state, &desk, query.ok().and_then(|query| query.0.with), body).await?;
+    json(&lines)
+}
+
+/// What a caller that wants little is told.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Prediction {
+    /// The outcome.
+    #[schema(example = "SAR")]
+    decision: String,
+    /// The level of escalation.
+    escalation: Option<i64>,
+    /// Codes of the reasons.
+    reasons: Vec<String>,
+    /// The risk, where the decider has one.
+    score: Option<f64>,
+    /// How likely each outcome is, where the decider says.
+    #[schema(value_type = Option<Object>)]
+    probabilities: Option<decision::Probabilities>,
+}
+
+/// Decides one case of the transactions desk.
+#[utoipa::path(
+    post, path = "/predict", tag = "decisions", request_body = DecisionsRequest, params(With),
+    responses((status = 200, body = Prediction), Refusals),
+)]
+pub(crate) async fn predict(
+    extract::State(state): extract::State<Arc<State>>,
+    query: Result<extract::Query<With>, extract::rejection::QueryRejection>,
+    Whole(body): Whole,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut lines = decide(&state, PREDICTED, query.ok().and_then(|query| query.0.with), body).await?;
+    let wrong = |message: &str| ApiError::Invalid { field: "cases".to_owned(), message: message.to_owned() };
+    let line = lines.pop().filter(|_| lines.is_empty()).ok_or_else(|| wrong("one case at a time"))?;
+    let decision = line.decision.ok_or_else(|| ApiError::Undecidable(line.error.unwrap_or_default()))?;
+    json(&Prediction {
+        decision: decision.outcome,
+        escalation: decision.level,
+        reasons: decision.reasons.into_iter().map(|reason| reason.code).collect(),
+        score: decision.score,
+        probabilities: decision.probabilities,
+    })
+}
+
+fn json<T: Serialize>(value: &T) -> Result<impl IntoResponse + use<T>, ApiError> {
+    let text = serde_json::to_vec(value).map_err(|_| ApiError::Internal)?;
+    Ok(([(CONTENT_TYPE, "application/json")], text))
+}
+
+async fn decide(
+    state: &Arc<State>,
+    desk: &str,
+    with: Option<String>,
+    body: Bytes,
+) -> Result<Vec<DecisionLine>, ApiError> {
+    let desk = desks::find(desk).ok_or(ApiError::NotFound)?;
+    let request: DecisionsRequest<'_> = body::json(&body)?;
+    let deciding = state.deciding(desk.name(), request.with.or(with).as_deref())?;
+    let size = body.len();
+    let together = deciding.prefers_batches();
+    let work = move || answer(&*desk, &deciding, &body);
+    if together {
+        // A model has threads of its own: whoever waits for it takes none of ours.
+        state.work.wait(work).await
+    } else {
+        state.work.run(&state.rules_pace, size, work).await
+    }
+}
+
+fn answer(desk: &dyn Desk, deciding: &Deciding, body: &Bytes) -> Result<Vec<DecisionLine>, ApiError> {
+    let request: DecisionsRequest<'_> = body::json(body)?;
+    let one = || std::str::from_utf8(body).map(|text| vec![text]).unwrap_or_default();
+    let texts = request.cases.map_or_else(one, |cases| cases.into_iter().map(RawValue::get).collect());
+    let cases = (1..).zip(texts);
+    let cases =
+        cases.map(|(number, text)| (number, Case::read(text.as_bytes(), number).map_err(|error| error.to_string())));
+    let decider = deciding.decider();
+    let mut worker = decider.worker();
+    Ok(decide_cases(desk, decider.identity(), &mut *worker, cases.collect()))
+}
