@@ -10,7 +10,8 @@ const LIKELIEST: usize = 20;
 
 /// The body of a request.
 pub(super) fn body(options: &Options, prompt: &str, schema: &Value, longest: usize) -> Value {
-    let mut body = json!({"model": options.model, "temperature": 0, "seed": 0, "max_tokens": longest});
+    let most = options.tokens.unwrap_or(longest);
+    let mut body = json!({"model": options.model, "temperature": 0, "seed": 0, "max_tokens": most});
     match options.prompt {
         PromptStyle::Json => body["messages"] = json!([{"role": "user", "content": prompt}]),
         PromptStyle::Compact => body["prompt"] = json!(prompt),

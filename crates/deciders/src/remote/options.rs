@@ -41,6 +41,8 @@ pub struct Options {
     pub schema: SchemaStyle,
     /// How cases are written.
     pub prompt: PromptStyle,
+    /// Tokens that an answer may have; if left out, what the desk's longest answer could take.
+    pub tokens: Option<usize>,
     /// Whether probabilities of tokens are asked for.
     pub logprobs: bool,
     /// Sent as a bearer token.
@@ -69,6 +71,7 @@ impl Options {
             timeout: Duration::from_secs(60),
             schema: SchemaStyle::ResponseFormat,
             prompt: PromptStyle::Json,
+            tokens: None,
             logprobs: false,
             key: key.filter(|key| !key.is_empty()),
         };
@@ -96,6 +99,7 @@ impl Options {
                 let seconds = value.trim_end_matches('s').parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
                 self.timeout = Duration::from_secs(seconds?);
             }
+            "tokens" => self.tokens = Some(value.parse().ok().filter(|tokens| *tokens > 0)?),
             "schema" => {
                 self.schema = match value {
                     "response_format" => SchemaStyle::ResponseFormat,
@@ -147,10 +151,11 @@ fn expected(name: &str) -> &'static str {
         "rate" => "a number of requests a second, such as 20/s",
         "retries" => "a number up to 100",
         "timeout" => "a number of seconds",
+        "tokens" => "a number above 0",
         "schema" => "response_format, structured_outputs or none",
         "prompt" => "json or compact",
         "logprobs" => "yes or no",
-        _ => "known; known are model, concurrency, rate, retries, timeout, schema, prompt and logprobs",
+        _ => "known; known are model, concurrency, rate, retries, timeout, tokens, schema, prompt and logprobs",
     }
 }
 
@@ -161,12 +166,13 @@ mod tests {
     #[test]
     fn an_endpoint_is_an_address_and_settings() {
         let text = "https://name:word@host:8443/llm/,model=m,concurrency=3,rate=2.5/s,retries=0,timeout=9s,schema=none,\
-            prompt=compact,logprobs=yes";
+            prompt=compact,logprobs=yes,tokens=128";
         let options = Options::read(text, Some(String::new())).expect("options");
         assert_eq!(options.address(), "https://name:word@host:8443/llm/v1/completions");
         assert_eq!((options.host(), options.model.as_str(), options.concurrency), ("host:8443", "m", 3));
         assert_eq!((options.rate, options.retries, options.timeout), (Some(2.5), 0, Duration::from_secs(9)));
         assert!(options.schema == SchemaStyle::None && options.logprobs && options.key.is_none());
+        assert_eq!(options.tokens, Some(128));
         let options = Options::read("http://host/v1,model=a", None).expect("options");
         assert_eq!(options.address(), "http://host/v1/chat/completions");
     }

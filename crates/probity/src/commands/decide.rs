@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// `remote=URL,model=NAME` for an endpoint that speaks as OpenAI's does, or `cascade=FILE.toml` for several of them.
     ///
     /// After remote's NAME may stand, each with a comma before it: concurrency=8, rate=20/s, retries=4, timeout=60,
-    /// schema=response_format|structured_outputs|none, prompt=json|compact, logprobs=yes|no. The key that the endpoint
+    /// tokens=N, schema=response_format|structured_outputs|none, prompt=json|compact, logprobs=yes|no. The key that the endpoint
     /// asks for is taken from PROBITY_REMOTE_API_KEY.
     #[arg(long = "with")]
     with: String,
