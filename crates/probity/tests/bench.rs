@@ -84,6 +84,8 @@ fn server(handle: impl Fn(Asked<'_>) -> bool + Send + Sync + 'static) -> String 
 }
 
 fn serve(mut stream: TcpStream, handle: &(dyn Fn(Asked<'_>) -> bool + Sync)) {
+    // Pieces are sent when they are written, not when there are more.
+    stream.set_nodelay(true).expect("an option");
     let mut reader = BufReader::new(stream.try_clone().expect("a connection"));
     loop {
         let mut head = String::new();

@@ -128,7 +128,7 @@ async fn measure(arguments: &Arguments, desk: &dyn Desk, cases: &Cases) -> Outco
 fn report(arguments: &Arguments, endpoint: &Endpoint) -> Outcome {
     let one = std::slice::from_ref(endpoint);
     let names = endpoint::names(std::slice::from_ref(&endpoint.model), one);
-    streams::note(&format!("{} on {} cases of {}", endpoint.url, endpoint.cases, endpoint.set));
+    streams::note(&format!("{}: {} cases, {}", endpoint.url, endpoint.cases, endpoint.set));
     streams::note(endpoint::render(&names, &endpoint::rows(one)).trim_end());
     for (name, level) in names.iter().zip(&endpoint.levels) {
         for (kind, count) in &level.errors {

@@ -10,7 +10,7 @@ pub(super) struct Timed {
     pub(super) tokens: Vec<u32>,
     pub(super) done: Done,
     pub(super) begin: Instant,
-    /// When the first token was there.
+    /// When the first token was there that the model has chosen; those that a grammar forces come before.
     pub(super) first: Instant,
     pub(super) end: Instant,
 }
@@ -82,7 +82,9 @@ pub(super) fn drive(
         let request = &mut open[number];
         match event {
             Some(Event::Tokens(tokens)) => {
-                request.first.get_or_insert(when);
+                if tokens.iter().any(|token| !token.forced) {
+                    request.first.get_or_insert(when);
+                }
                 request.tokens.extend(tokens.iter().map(|token| token.token));
             }
             Some(Event::Done(done)) => {
