@@ -51,13 +51,20 @@ pub struct OperatingPoint {
 }
 
 impl OperatingPoint {
-    /// The highest threshold that reaches a recall. Nothing if there are no positive cases, or no others.
+    /// A threshold that reaches a recall at the fewest false positives: in the middle of the gap between positive cases
+    /// above and other cases below, so that new cases that score a little less are found, too. Nothing if there are no
+    /// positive cases, or no others.
     pub fn at_recall(scored: &[(f64, bool)], recall: f64) -> Option<Self> {
-        let mut positives: Vec<f64> = scored.iter().filter(|(_, is)| *is).map(|(score, _)| *score).collect();
+        let of = |kind: bool| scored.iter().filter(move |(_, is)| *is == kind).map(|(score, _)| *score);
+        let mut positives: Vec<f64> = of(true).collect();
         positives.sort_by(|a, b| b.total_cmp(a));
         // A share such as 0.95 of 20 is 19, whatever its last bit says.
         let needed = (positives.len() as f64 * recall - 1e-9).ceil() as usize;
-        Self::at(scored, *positives.get(needed.saturating_sub(1))?)
+        let highest = *positives.get(needed.saturating_sub(1))?;
+        let below = of(false).filter(|score| *score < highest).reduce(f64::max);
+        let lowest = below.and_then(|below| positives.iter().rev().copied().find(|score| *score > below));
+        let threshold = below.zip(lowest).map_or(highest, |(below, lowest)| (below + lowest) / 2.0);
+        Self::at(scored, threshold)
     }
 
     /// What a threshold comes to. Nothing if there are no positive cases, or no others.
@@ -166,12 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_reaches_the_recall_that_was_asked_for_and_not_more() {
+    fn a_threshold_reaches_the_recall_that_was_asked_for_in_the_middle_of_a_gap() {
         let scored: Vec<(f64, bool)> = (0..40).map(|at| (f64::from(at) / 40.0, at % 2 == 1)).collect();
         let point = OperatingPoint::at_recall(&scored, 0.95).expect("both kinds occur");
         // 19 of the 20 odd ones: all but 1/40. Of the even ones, 0 and 2 lie below 3/40.
-        assert_eq!((point.threshold, point.recall, point.false_positive_rate), (3.0 / 40.0, 0.95, 0.9));
-        assert_eq!(OperatingPoint::at_recall(&scored, 1.0).map(|point| point.threshold), Some(1.0 / 40.0));
+        assert_eq!((point.threshold, point.recall, point.false_positive_rate), (2.5 / 40.0, 0.95, 0.9));
+        assert_eq!(OperatingPoint::at_recall(&scored, 1.0).map(|point| point.threshold), Some(0.5 / 40.0));
+        // Nothing lies between the two kinds: all positive cases are found at no cost, though half would do.
+        let apart = [(0.2, false), (0.6, true), (0.9, true)];
+        let point = OperatingPoint::at_recall(&apart, 0.5).expect("both kinds occur");
+        assert_eq!((point.threshold, point.recall, point.false_positive_rate), (0.4, 1.0, 0.0));
         assert_eq!(OperatingPoint::at_recall(&[(0.5, true)], 1.0), None);
         assert_eq!(OperatingPoint::at_recall(&[(0.5, false)], 1.0), None);
     }

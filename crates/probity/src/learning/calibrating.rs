@@ -115,7 +115,7 @@ mod tests {
         let fitted = settings.fit(&scored, "digest".to_owned()).expect("both kinds");
         assert_eq!((fitted.cases, fitted.positives, fitted.recall), (1000, 250, 0.8));
         assert!(
-            (fitted.threshold - 0.4).abs() < 0.002 && (fitted.false_positive_rate - 0.4).abs() < 1e-9,
+            (fitted.threshold - 0.25).abs() < 0.002 && (fitted.false_positive_rate - 0.4).abs() < 1e-9,
             "{fitted:?}"
         );
         assert!((fitted.error_before - 0.25).abs() < 1e-9 && fitted.error_after < 0.01, "{fitted:?}");
