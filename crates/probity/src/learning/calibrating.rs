@@ -65,7 +65,7 @@ impl CalibrationSettings {
     fn held_out(&self, scored: &[(f64, bool)], whole: &Curve) -> Vec<(f64, bool)> {
         let mut calibrated = Vec::with_capacity(scored.len());
         for part in 0..PARTS {
-            let within = |place: &usize| place % PARTS == part;
+            let within = |place: &usize| part_of(*place) == part;
             let others: Vec<(f64, bool)> =
                 (0..scored.len()).filter(|place| !within(place)).map(|place| scored[place]).collect();
             let curve = Curve::fit(self.method, &others);
@@ -75,6 +75,11 @@ impl CalibrationSettings {
         }
         calibrated
     }
+}
+
+/// The part of a case: spread by a multiplication (Knuth, 1973), since cases may come in a rhythm.
+fn part_of(place: usize) -> usize {
+    ((place as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % PARTS
 }
 
 /// Calibrates the artifact of a folder on the labelled lines of a file, and writes that into its manifest.
