@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::artifact::{Error, Manifest};
 use crate::calibration::{Curve, weigh};
-use crate::outcomes::{self, Open, Place, Step, Tally};
+use crate::outcomes::Step;
+use crate::paths::{Branch, Paths, Statement};
 use crate::{batch, facts};
 
 /// How a desk's cases come to the model, and its answers back.
@@ -44,9 +45,6 @@ pub struct AnswerForm {
 
 /// Alternatives that are told of each token: more than a form of enumerated texts ever allows.
 const ALTERNATIVES: usize = 512;
-
-/// Beginnings of outcomes that weigh less than this share are not asked about.
-const NEGLIGIBLE: f64 = 1e-6;
 
 /// Cases that are asked about at a time.
 const TOGETHER: usize = 256;
@@ -152,7 +150,7 @@ impl Decoder {
         let failed = |error: lm::Error| DecideError::Failed(error.to_string());
         let read = |reply: lm::Result<Reply>| reply.map_err(failed).and_then(|reply| self.read(&reply));
         let mut read: Vec<Result<Read, DecideError>> = self.replies(prompts).into_iter().map(read).collect();
-        self.settle(prompts, &mut read);
+        self.follow(prompts, &mut read);
         read.into_iter().map(|read| Ok(self.weighed(read?))).collect()
     }
 
@@ -165,57 +163,65 @@ impl Decoder {
         let text = String::from_utf8(self.host.vocabulary().text(&tokens));
         let text = text.map_err(|_| DecideError::Failed("the answer is not UTF-8".to_owned()))?;
         let decision = (self.reading.answer)(&text).map_err(DecideError::Failed)?;
-        let outcome = outcomes::value(&text, self.reading.key);
-        let tally = outcome.map(|outcome| self.tally(&text.as_bytes()[..outcome.start], &self.targets, reply));
-        Ok(Read { decision, tally: tally.unwrap_or_default(), alternatives: alternatives(reply), tokens })
+        let mut paths = Paths::new(self.targets.len());
+        for beginning in paths.next_branches() {
+            self.take(&mut paths, &beginning, reply);
+        }
+        Ok(Read { decision, paths })
     }
 
-    /// What an answer's tokens say of the texts that may follow on some bytes of it.
-    fn tally(&self, before: &[u8], targets: &[Vec<u8>], reply: &Reply) -> Tally {
+    /// Takes in how an answer went on from a branch.
+    fn take(&self, paths: &mut Paths, from: &Branch, reply: &Reply) {
         let bytes = |token: u32| self.host.vocabulary().bytes(token).to_vec();
         let step = |token: &lm::inference::Token| Step {
             chosen: bytes(token.token),
             alternatives: token.alternatives.iter().map(|(token, log)| (bytes(*token), f64::from(*log))).collect(),
         };
         let steps: Vec<Step> = reply.tokens.iter().map(step).collect();
-        let mut tally = Tally::of(Place { before, targets }, &steps);
-        tally.drop_below(NEGLIGIBLE);
-        tally
+        let numbers = reply.tokens.iter().map(|token| {
+            let alternatives = token.alternatives.iter().map(|(token, _)| *token).collect();
+            (token.token, alternatives)
+        });
+        let statement = Statement { key: self.reading.key, targets: &self.targets };
+        paths.take(statement, from, &steps, &numbers.collect::<Vec<_>>());
     }
 
-    /// Asks how the model would go on from beginnings that leave the outcome open.
-    fn settle(&self, prompts: &[Vec<u32>], read: &mut [Result<Read, DecideError>]) {
-        let mut asked: Vec<(usize, Open)> = Vec::new();
-        let mut requests = Vec::new();
-        for (place, read) in read.iter_mut().enumerate() {
-            let Ok(read) = read else { continue };
-            for open in std::mem::take(&mut read.tally.open) {
-                let Some(request) = self.question(&prompts[place], read, &open) else { continue };
-                requests.push(request);
-                asked.push((place, open));
+    /// Asks how answers would have gone on from what they could have begun with, for all cases at once, until nothing is
+    /// left that weighs enough.
+    fn follow(&self, prompts: &[Vec<u32>], read: &mut [Result<Read, DecideError>]) {
+        loop {
+            let mut asked: Vec<(usize, Branch)> = Vec::new();
+            for (place, read) in read.iter_mut().enumerate() {
+                let Ok(read) = read else { continue };
+                asked.extend(read.paths.next_branches().into_iter().map(|branch| (place, branch)));
+            }
+            if asked.is_empty() {
+                return;
+            }
+            let requests = asked.iter().map(|(place, branch)| self.question(&prompts[*place], branch)).collect();
+            for ((place, branch), reply) in asked.into_iter().zip(self.host.service().answer(requests)) {
+                // What cannot be asked, because there is no room behind so long a beginning, is left out.
+                if let (Ok(read), Ok(reply)) = (&mut read[place], reply) {
+                    self.take(&mut read.paths, &branch, &reply);
+                }
             }
         }
-        for ((place, open), reply) in asked.into_iter().zip(self.host.service().answer(requests)) {
-            let (Ok(read), Ok(reply)) = (&mut read[place], reply) else { continue };
-            let targets: Vec<Vec<u8>> = open.rest.iter().map(|(_, rest)| rest.clone()).collect();
-            read.tally.settle(&open, &self.tally(b"", &targets, &reply));
-        }
     }
 
-    /// The request for what follows a beginning.
-    fn question(&self, prompt: &[u32], read: &Read, open: &Open) -> Option<Request> {
-        let token = *read.alternatives.get(open.steps)?.get(open.alternative)?;
-        let rest =
-            open.rest.iter().map(|(_, rest)| String::from_utf8(rest.clone()).ok()).collect::<Option<Vec<_>>>()?;
-        let most = rest.iter().map(String::len).max()?;
-        let prompt = [prompt, &read.tokens[..open.steps], &[token]].concat();
-        let grammar = self.host.grammar(&Form::Choice(rest)).ok()?;
-        Some(Request { grammar: Some(grammar), allowed: ALTERNATIVES, ..Request::new(prompt, most, self.host.end()) })
+    /// The request for how an answer goes on.
+    fn question(&self, prompt: &[u32], branch: &Branch) -> Request {
+        let (grammar, longest) = &self.forms[0];
+        Request {
+            begun: branch.tokens.len(),
+            grammar: Some(grammar.clone()),
+            allowed: ALTERNATIVES,
+            ..Request::new([prompt, &branch.tokens].concat(), *longest, self.host.end())
+        }
     }
 
     fn weighed(&self, read: Read) -> Decision {
-        let Read { mut decision, tally, .. } = read;
-        if let Some(probabilities) = tally.probabilities() {
+        let Read { mut decision, paths } = read;
+        if let Some(probabilities) = paths.probabilities() {
             let outcomes = self.reading.outcomes.iter().map(|outcome| (*outcome).to_owned());
             weigh(&mut decision, outcomes.zip(probabilities).collect(), self.reading.positive, self.curve.as_ref());
         }
@@ -226,14 +232,7 @@ impl Decoder {
 /// An answer that was read.
 struct Read {
     decision: Decision,
-    tally: Tally,
-    tokens: Vec<u32>,
-    /// The tokens that might have come at each step.
-    alternatives: Vec<Vec<u32>>,
-}
-
-fn alternatives(reply: &Reply) -> Vec<Vec<u32>> {
-    reply.tokens.iter().map(|token| token.alternatives.iter().map(|(token, _)| *token).collect()).collect()
+    paths: Paths,
 }
 
 impl Decider for Decoder {

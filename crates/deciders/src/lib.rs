@@ -9,6 +9,7 @@ pub mod cascade;
 pub mod decoder;
 pub mod multihead;
 pub mod outcomes;
+pub mod paths;
 pub mod remote;
 pub mod rules;
 pub mod trees;

@@ -1,9 +1,9 @@
 //! How likely each outcome is, read off the tokens of one constrained answer.
 //!
-//! A grammar leaves a model some tokens at each step, and the model gives each a probability. Those that could have
-//! stood where the outcome stands either say which outcome they begin, or could still begin several. The first kind is
-//! added up; of the second, the one that was chosen is followed further, and the others are asked about if they weigh
-//! anything. What is written before the outcome is taken as given: tokens that would have changed it do not count.
+//! A model gives each token that could have come a probability. Those that could have stood where the outcome stands
+//! either say which outcome they begin, or could still begin several. The first kind is added up; of the second, the one
+//! that was chosen is followed further, and what the others weigh is told. What is written before the outcome is taken as
+//! given: tokens that would have changed it do not count. (Where a model can be asked again, `paths` knows more.)
 
 /// A token of an answer with those that might have stood in its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,26 +15,13 @@ pub struct Step {
     pub alternatives: Vec<(Vec<u8>, f64)>,
 }
 
-/// A beginning of the outcome that leaves open which one it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Open {
-    /// Tokens of the answer that stand before it.
-    pub steps: usize,
-    /// Which of that step's alternatives it is.
-    pub alternative: usize,
-    /// Its probability, on the scale of [`Tally::sums`].
-    pub weight: f64,
-    /// The outcomes that it could become, and what is missing of each, closing quote included.
-    pub rest: Vec<(usize, Vec<u8>)>,
-}
-
 /// What an answer says of each outcome.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     /// Weight of each outcome.
     pub sums: Vec<f64>,
-    /// What is still open.
-    pub open: Vec<Open>,
+    /// Weight of what leaves open which outcome it begins.
+    pub open: f64,
 }
 
 /// Where the answer's outcome stands.
@@ -49,11 +36,11 @@ pub struct Place<'a> {
 impl Tally {
     /// Adds up what the tokens of an answer say.
     pub fn of(place: Place<'_>, steps: &[Step]) -> Self {
-        let mut tally = Self { sums: vec![0.0; place.targets.len()], open: Vec::new() };
+        let mut tally = Self { sums: vec![0.0; place.targets.len()], open: 0.0 };
         let mut text: Vec<u8> = Vec::new();
         let mut weight = 1.0;
         let mut begun = false;
-        for (index, step) in steps.iter().enumerate() {
+        for step in steps {
             let reaches = |token: &[u8]| text.len() + token.len() > place.before.len();
             let fits = |token: &[u8]| !place.could_become(&[&text, token].concat()).is_empty();
             begun |= std::iter::once(&step.chosen)
@@ -62,7 +49,7 @@ impl Tally {
             let after = [&text[..], &step.chosen].concat();
             let settled = place.could_become(&after);
             if begun {
-                weight *= tally.weigh(place, &text, index, step, weight);
+                weight *= tally.weigh(place, &text, step, weight);
                 if let [outcome] = settled[..] {
                     // The chosen one is added up here, whether it had alternatives or none.
                     tally.sums[outcome] += weight;
@@ -75,10 +62,10 @@ impl Tally {
     }
 
     /// Adds up a step's alternatives, and returns the probability of the chosen one.
-    fn weigh(&mut self, place: Place<'_>, text: &[u8], index: usize, step: &Step, weight: f64) -> f64 {
+    fn weigh(&mut self, place: Place<'_>, text: &[u8], step: &Step, weight: f64) -> f64 {
         // Two tokens may stand for the same bytes: after either the text is the same.
         let mut chosen = 0.0;
-        for (number, (token, logarithm)) in step.alternatives.iter().enumerate() {
+        for (token, logarithm) in &step.alternatives {
             let probability = logarithm.exp();
             if *token == step.chosen {
                 chosen += probability;
@@ -88,30 +75,15 @@ impl Tally {
             match &place.could_become(&after)[..] {
                 [] => {}
                 [outcome] => self.sums[*outcome] += weight * probability,
-                several => {
-                    let rest = |outcome: &usize| (*outcome, place.whole(*outcome)[after.len()..].to_vec());
-                    let rest = several.iter().map(rest).collect();
-                    self.open.push(Open { steps: index, alternative: number, weight: weight * probability, rest });
-                }
+                _ => self.open += weight * probability,
             }
         }
         if step.alternatives.is_empty() { 1.0 } else { chosen }
     }
 
-    /// Weights that are still open, and too small to be asked about.
-    pub fn drop_below(&mut self, share: f64) {
-        let all: f64 = self.sums.iter().sum::<f64>() + self.open.iter().map(|open| open.weight).sum::<f64>();
-        self.open.retain(|open| open.weight > share * all);
-    }
-
-    /// Takes in what became of a beginning: the tally of the outcomes that it could become, in their order.
-    pub fn settle(&mut self, open: &Open, found: &Tally) {
-        let all: f64 = found.sums.iter().sum();
-        if all > 0.0 {
-            for ((outcome, _), sum) in open.rest.iter().zip(&found.sums) {
-                self.sums[*outcome] += open.weight * sum / all;
-            }
-        }
+    /// The share of what is open.
+    pub fn open_share(&self) -> f64 {
+        self.open / (self.open + self.sums.iter().sum::<f64>())
     }
 
     /// Each outcome's probability; what is open is left out. Nothing if nothing was said of any.
@@ -205,7 +177,7 @@ mod tests {
             step(",\"l\":2}", &[(",\"l\":2}", 1.0)]),
         ];
         let tally = tally("{\"a\":[],\"d\":\"", &["CLEAR", "SAR", "BLOCK"], &steps);
-        assert!(tally.open.is_empty());
+        assert_eq!(tally.open, 0.0);
         close(tally.probabilities(), &[0.25, 0.75, 0.0]);
     }
 
@@ -222,22 +194,8 @@ mod tests {
         let tally = tally("{\"d\":\"", &outcomes, &steps);
         let expected = [0.5 * 0.1 + 0.5 * 0.8 * 0.25, 0.5 * 0.8 * 0.5, 0.5 * 0.1 + 0.5 * 0.8 * 0.25, 0.25];
         assert!(tally.sums.iter().zip(expected).all(|(is, expected)| (is - expected).abs() < 1e-12), "{tally:?}");
-        // The whole `NO` at once is another way to three outcomes, and was not followed.
-        let rest = [(0, "\""), (1, "_MATCH\""), (2, "NE\"")];
-        assert_eq!(tally.open.len(), 1);
-        assert_eq!((tally.open[0].steps, tally.open[0].alternative), (1, 2));
-        assert_eq!(tally.open[0].rest, rest.map(|(outcome, text)| (outcome, text.as_bytes().to_vec())));
-    }
-
-    #[test]
-    fn what_was_open_is_shared_out_as_the_model_would_go_on() {
-        let mut tally = Tally { sums: vec![0.5, 0.0, 0.1], open: Vec::new() };
-        let open = Open { steps: 0, alternative: 0, weight: 0.4, rest: vec![(0, b"\"".to_vec()), (1, b"X".to_vec())] };
-        tally.settle(&open, &Tally { sums: vec![0.2, 0.6], open: Vec::new() });
-        close(tally.probabilities(), &[0.6, 0.3, 0.1]);
-        tally.open = vec![open.clone(), Open { weight: 1e-9, ..open }];
-        tally.drop_below(1e-6);
-        assert_eq!(tally.open.iter().map(|open| open.weight).collect::<Vec<_>>(), [0.4]);
+        // The whole `NO` at once is another way to three outcomes.
+        assert!((tally.open - 0.25).abs() < 1e-12 && (tally.open_share() - 0.25).abs() < 1e-12);
     }
 
     #[test]

@@ -152,6 +152,7 @@ fn what_cannot_be_answered_is_refused_at_once() {
     let plain = |prompt: Vec<u32>| Request::new(prompt, 1, &[]);
     assert!(refusal(plain(vec![])).contains("empty"));
     assert!(refusal(plain(vec![97])).contains("beyond the vocabulary"));
+    assert!(refusal(Request { begun: 1, ..plain(vec![0]) }).contains("beginning of its answer"));
     assert!(refusal(plain(vec![0; 2049])).contains("positions"));
     assert!(refusal(Request { adapter: Some("x".to_owned()), ..plain(vec![0]) }).contains("no adapter `x`"));
     let hot = Sampling { temperature: f32::NAN, ..Sampling::default() };

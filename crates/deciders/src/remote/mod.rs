@@ -94,9 +94,8 @@ impl Remote {
     fn probabilities(&self, answer: &Answer, text: &str) -> Option<Vec<f64>> {
         let outcome = outcomes::value(text, self.reading.key)?;
         let place = Place { before: &text.as_bytes()[..outcome.start], targets: &self.targets };
-        let mut tally = Tally::of(place, &answer.steps);
-        tally.drop_below(OPEN);
-        tally.probabilities().filter(|_| tally.open.is_empty())
+        let tally = Tally::of(place, &answer.steps);
+        tally.probabilities().filter(|_| tally.open_share() <= OPEN)
     }
 }
 

@@ -8,6 +8,8 @@ use crate::constraint::Grammar;
 pub struct Request {
     /// At least one token.
     pub prompt: Vec<u32>,
+    /// So many of its last tokens are the beginning of the answer, which the grammar takes as said.
+    pub begun: usize,
     /// The name of a loaded adapter; the model alone if none.
     pub adapter: Option<String>,
     /// Tokens of the answer at most. The model's longest sequence bounds it too.
@@ -29,6 +31,7 @@ impl Request {
     pub fn new(prompt: Vec<u32>, most: usize, end: &[u32]) -> Self {
         Self {
             prompt,
+            begun: 0,
             adapter: None,
             most,
             end: end.to_vec(),

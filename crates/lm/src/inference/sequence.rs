@@ -107,8 +107,19 @@ impl<E: Element> Sequence<E> {
             over: false,
             counters: Arc::clone(counters),
         };
-        sequence.proceed(Vec::new());
+        sequence.resume();
         (!sequence.over).then_some(sequence)
+    }
+
+    /// Tells the grammar what the answer begins with.
+    fn resume(&mut self) {
+        let begun = &self.request.prompt[self.prompt - self.request.begun..];
+        if let Some(matcher) = &mut self.matcher {
+            if let Err(error) = begun.iter().try_for_each(|token| matcher.accept(*token)) {
+                return self.fail(error.to_string());
+            }
+        }
+        self.proceed(Vec::new());
     }
 
     /// Tokens that are still to be read.

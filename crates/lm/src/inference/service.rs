@@ -205,6 +205,9 @@ pub(crate) fn check(config: &Config, request: &Request) -> std::result::Result<u
     if prompt.len() > *positions {
         return Err(format!("its {} tokens are more than the model's {positions} positions; shorten it", prompt.len()));
     }
+    if request.begun >= prompt.len() {
+        return Err("it is nothing but the beginning of its answer".to_owned());
+    }
     if let Some(token) = prompt.iter().find(|token| **token as usize >= *vocabulary) {
         return Err(format!("token {token} is beyond the vocabulary of {vocabulary}; is the tokenizer this model's?"));
     }

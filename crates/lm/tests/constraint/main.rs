@@ -1,5 +1,6 @@
 //! Answers that always have the form that is asked for, whatever a model prefers.
 
+mod continued;
 mod answers;
 mod refused;
 mod tokens;

@@ -24,8 +24,8 @@ use deciders::artifact::{Error, Kind, Manifest};
 use decision::{Decider, Desk};
 use desks::transactions::Transactions;
 
-pub(crate) use labels::Labeller;
 pub(crate) use calibrating::{CalibrationSettings, calibrate};
+pub(crate) use labels::Labeller;
 pub(crate) use material::Origin;
 pub(crate) use progress::Watch;
 pub(crate) use run::{Learned, Order, learn};
