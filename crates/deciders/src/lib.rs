@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 pub const MODEL: &str = "model";
 
 /// What a decider decides with, as a number that names it: hexadecimal SHA-256.
-fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

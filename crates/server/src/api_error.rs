@@ -125,6 +125,11 @@ pub(crate) struct ErrorDetail<'e> {
 }
 
 impl ApiError {
+    /// A field with a value that it may not have.
+    pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), message: message.into() }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -44,8 +44,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let refused =
-            |rejection: QueryRejection| ApiError::Invalid { field: "query".to_owned(), message: rejection.body_text() };
+        let refused = |rejection: QueryRejection| ApiError::invalid("query", rejection.body_text());
         Query::try_from_uri(&parts.uri).map(|Query(value)| Self(value)).map_err(refused)
     }
 }
@@ -98,7 +97,7 @@ fn explain<'b, T: Deserialize<'b>>(body: &'b [u8], error: &serde_json::Error) ->
         Err(error) => error.path().to_string(),
     };
     let message = error.to_string();
-    ApiError::Invalid { field: field(&path, &message), message }
+    ApiError::invalid(field(&path, &message), message)
 }
 
 /// The path, down to a field that the message alone names.

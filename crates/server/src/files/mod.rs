@@ -13,7 +13,8 @@ pub(crate) use object::{About, FileObject};
 
 use crate::data::{self, PART, Page, Window};
 
-const CONTENT: &str = "content";
+/// What a file's folder has the file itself as.
+pub(crate) const CONTENT: &str = "content";
 const META: &str = "meta.json";
 
 /// What ids of files begin with.

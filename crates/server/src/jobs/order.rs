@@ -64,10 +64,10 @@ impl TrainRequest {
         let text = match uploaded(&self.recipe)? {
             Some(text) => text,
             None if self.recipe.contains('=') => self.recipe.clone(),
-            None => return Err(invalid("recipe", "it is no shipped recipe, no uploaded file and no TOML")),
+            None => return Err(ApiError::invalid("recipe", "it is no shipped recipe, no uploaded file and no TOML")),
         };
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| invalid("recipe", error.message()))?;
-        harmless_toml(&toml::Value::Table(table)).map_err(|problem| invalid("recipe", &problem))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ApiError::invalid("recipe", error.message()))?;
+        harmless_toml(&toml::Value::Table(table)).map_err(|problem| ApiError::invalid("recipe", problem))?;
         Ok(Recipe::Own(text))
     }
 
@@ -77,9 +77,9 @@ impl TrainRequest {
             let field = format!("set.{key}");
             let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.".contains(&byte);
             if key.is_empty() || !key.bytes().all(letter) {
-                return Err(invalid(&field, "keys are made of a-z, 0-9, _ and ."));
+                return Err(ApiError::invalid(field, "keys are made of a-z, 0-9, _ and ."));
             }
-            let value = literal(value).map_err(|problem| invalid(&field, &problem))?;
+            let value = literal(value).map_err(|problem| ApiError::invalid(field, problem))?;
             Ok(format!("{key}={value}"))
         };
         self.set.iter().map(write).collect()
@@ -90,12 +90,8 @@ impl TrainRequest {
         let Some(name) = &self.name else { return Ok(None) };
         let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
         let good = (1..=64).contains(&name.len()) && name.bytes().all(letter) && !name.starts_with(['-', '_']);
-        if good { Ok(Some(name.clone())) } else { Err(invalid("name", "write up to 64 of a-z, 0-9, - and _")) }
+        if good { Ok(Some(name.clone())) } else { Err(ApiError::invalid("name", "write up to 64 of a-z, 0-9, - and _")) }
     }
-}
-
-pub(super) fn invalid(field: &str, message: &str) -> ApiError {
-    ApiError::Invalid { field: field.to_owned(), message: message.to_owned() }
 }
 
 /// A value as TOML has it. Texts are always quoted: one that looks like a table stays a text.

@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 
+use super::LOG;
 use crate::data;
 
 const LOCK: &str = "lock";
-const LOG: &str = "log.txt";
 
 /// Variables of ours that a training has no use for; the key is among them.
 const OURS: &str = "PROBITY_";

@@ -15,7 +15,7 @@ use super::plan::{Dialect, Plan};
 use super::run::Run;
 use super::usage::Usage;
 use super::{chat, completion, stream};
-use crate::{ApiError, State, body, request_id};
+use crate::{ApiError, State, body, data, request_id};
 
 /// What stands around every answer and every piece of one.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,7 +44,7 @@ impl Envelope {
         Self {
             id: format!("{start}-{}", request_id::unique()),
             object,
-            created: jiff::Timestamp::now().as_second(),
+            created: data::now(),
             model: plan.writer.name.clone(),
             system_fingerprint: plan.writer.fingerprint.clone(),
         }

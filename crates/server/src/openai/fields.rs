@@ -1,5 +1,7 @@
 //! The fields of requests. What is not listed is not looked at, unless [`super::unsupported`] refuses it.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -126,12 +128,13 @@ pub(crate) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, ApiError> {
     }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let (path, message) = (error.path().to_string(), error.into_inner().to_string());
-        ApiError::Invalid { field: body::field(&path, &message), message }
+        ApiError::invalid(body::field(&path, &message), message)
     })
 }
 
-/// A field with a value that it may not have.
-pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> ApiError {
-    let (field, message) = (field.into(), message.into());
-    ApiError::Invalid { message: format!("`{field}`: {message}"), field }
+/// A field with a value that it may not have. The message names it: OpenAI's clients show nothing else.
+pub(crate) fn invalid(field: impl Into<String>, message: impl Display) -> ApiError {
+    let field = field.into();
+    let message = format!("`{field}`: {message}");
+    ApiError::invalid(field, message)
 }

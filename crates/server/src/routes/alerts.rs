@@ -243,7 +243,7 @@ async fn run(state: Arc<State>, model: AlertModel, body: Bytes, answer: Answer) 
 
 fn invalid(error: &BatchError) -> ApiError {
     let (BatchError::Empty { field, index } | BatchError::Twice { field, second: index, .. }) = error;
-    ApiError::Invalid { field: field.replace("[]", &format!("[{index}]")), message: error.to_string() }
+    ApiError::invalid(field.replace("[]", &format!("[{index}]")), error.to_string())
 }
 
 /// The features of all items, and their scores.

@@ -74,9 +74,7 @@ fn decide(engine: &RulesEngine, body: &Bytes) -> Result<Vec<u8>, ApiError> {
     out.extend_from_slice(facts.as_bytes());
     let seam = out.len();
     let mut out = engine.raw_view(facts, out).map_err(|error| match error {
-        DecideError::NotJson(_) | DecideError::Unfit(_) => {
-            ApiError::Invalid { field: "facts".to_owned(), message: error.to_string() }
-        }
+        DecideError::NotJson(_) | DecideError::Unfit(_) => ApiError::invalid("facts", error.to_string()),
         DecideError::Failed(message) | DecideError::UnknownOutcome(message) => ApiError::Undecidable(message),
     })?;
     // The raw view is an object of its own: its opening brace becomes the comma between the two.

@@ -55,14 +55,13 @@ fn tokens(state: &State, body: &Value) -> Result<TokenizeResponse, ApiError> {
     openai::refuse_unsupported(body)?;
     let request: TokenizeRequest = openai::read(body)?;
     let host = state.writer(request.model.as_deref())?.host;
-    let invalid = |field: &str, message: String| ApiError::Invalid { field: field.to_owned(), message };
-    let failed = |error: lm::Error| invalid("prompt", error.to_string());
+    let failed = |error: lm::Error| ApiError::invalid("prompt", error.to_string());
     let tokens = match (&request.prompt, &request.messages) {
         (Some(text), None) => {
             host.tokenizer().encode(text, request.add_special_tokens.unwrap_or(true)).map_err(failed)?
         }
         (None, Some(messages)) => openai::render(&host, messages)?,
-        _ => return Err(invalid("prompt", "send either `prompt` or `messages`".to_owned())),
+        _ => return Err(ApiError::invalid("prompt", "send either `prompt` or `messages`")),
     };
     let token_strs = match request.return_token_strs.unwrap_or(false) {
         true => {
@@ -104,8 +103,7 @@ pub(crate) async fn detokenize(
         let request: DetokenizeRequest = body::json(&body)?;
         let host = shared.writer(request.model.as_deref())?.host;
         let prompt = host.tokenizer().decode(&request.tokens, false);
-        let prompt =
-            prompt.map_err(|error| ApiError::Invalid { field: "tokens".to_owned(), message: error.to_string() })?;
+        let prompt = prompt.map_err(|error| ApiError::invalid("tokens", error.to_string()))?;
         Ok(DetokenizeResponse { prompt })
     };
     Ok(Json(state.work.run(&state.plans_pace, size, work).await?))
