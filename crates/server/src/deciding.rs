@@ -39,6 +39,12 @@ impl State {
     /// # Errors
     /// When there is none, more than one without a name, or it is still being loaded.
     pub(crate) fn deciding(&self, desk: &str, name: Option<&str>) -> Result<Deciding, ApiError> {
+        let loading = self.models().into_iter().find(|model| model.identity().is_none());
+        let loading = loading.map(|model| ApiError::Loading(model.name().to_owned()));
+        if let (None, Some(loading)) = (name, &loading) {
+            // Whether one alone decides, or a name is needed, is known when all are loaded.
+            return Err(loading.clone());
+        }
         let rules = self.rules().ok().filter(|_| desk == RULED);
         let rules = rules.map(|engine| (RULES.to_owned(), Deciding::Rules(engine)));
         let models = self.learned().filter(|opened| opened.desk == Some(desk));
@@ -52,15 +58,11 @@ impl State {
         if let Some(place) = place {
             return Ok(all.swap_remove(place).1);
         }
-        let loading = self.models().into_iter().find(|model| model.identity().is_none());
-        let field = || "with".to_owned();
         Err(match (loading, name) {
-            (Some(loading), _) => ApiError::Loading(loading.name().to_owned()),
+            (Some(loading), _) => loading,
             _ if all.is_empty() => ApiError::NotServed("what decides cases of this desk (--rules, --model)"),
-            (None, Some(name)) => {
-                ApiError::Invalid { field: field(), message: format!("`{name}` is not served; served: {known}") }
-            }
-            (None, None) => ApiError::Invalid { field: field(), message: format!("name one of: {known}") },
+            (None, Some(name)) => ApiError::invalid("with", format!("`{name}` is not served; served: {known}")),
+            (None, None) => ApiError::invalid("with", format!("name one of: {known}")),
         })
     }
 }

@@ -76,14 +76,14 @@ fn digest(folder: &Path) -> Result<String, LoadError> {
         files.extend(Some(entry?.path()).filter(|path| path.is_file()));
     }
     files.sort();
-    let mut all = Sha256::new();
+    let mut all = Vec::new();
     for path in files {
         let mut one = Sha256::new();
         std::io::copy(&mut File::open(&path)?, &mut one)?;
-        all.update(one.finalize());
-        all.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        all.extend(one.finalize());
+        all.extend(path.file_name().unwrap_or_default().as_encoded_bytes());
     }
-    Ok(all.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(deciders::sha256(&all))
 }
 
 /// How the settings want models to be opened.
@@ -131,13 +131,10 @@ pub(crate) struct Card {
 }
 
 impl Learned {
-    /// The model and its adapters, if it writes text.
-    ///
-    /// # Errors
-    /// While it is being loaded.
-    pub(crate) fn cards(&self) -> Result<Vec<Card>, ApiError> {
-        let opened = self.slot.get()?;
-        let Some(host) = &opened.host else { return Ok(Vec::new()) };
+    /// The model and its adapters, if it is loaded and writes text.
+    pub(crate) fn cards(&self) -> Vec<Card> {
+        let Ok(opened) = self.slot.get() else { return Vec::new() };
+        let Some(host) = &opened.host else { return Vec::new() };
         let positions = host.service().config().positions;
         let name = || opened.name.clone();
         let mut cards = vec![Card { id: name(), root: name(), parent: None, positions }];
@@ -147,7 +144,7 @@ impl Learned {
             parent: Some(name()),
             positions,
         }));
-        Ok(cards)
+        cards
     }
 
     /// The writer of this name: the model itself or one of its adapters. Without a name, the model.
@@ -159,7 +156,7 @@ impl Learned {
         let Some(host) = &opened.host else {
             let message = format!("`{}` decides cases and writes no text: see /v1/desks", opened.name);
             return if own && name.is_some() {
-                Err(ApiError::Invalid { field: "model".to_owned(), message })
+                Err(ApiError::invalid("model", message))
             } else {
                 Ok(None)
             };
@@ -282,13 +279,14 @@ impl Adapters {
 
     /// Loads all of them beside a model.
     fn put_beside(&self, opened: &Opened) -> Result<(), LoadError> {
-        let folders = self.lock();
+        // Loaded without the lock: whoever lists models need not wait for it.
+        let folders = self.list();
         if folders.is_empty() {
             return Ok(());
         }
         let host = opened.host.as_ref().ok_or("adapters stand beside a model that writes text, which this is not")?;
-        for (name, folder) in folders.iter() {
-            host.service().load_adapter(name, folder)?;
+        for (name, folder) in folders {
+            host.service().load_adapter(&name, &folder)?;
         }
         Ok(())
     }

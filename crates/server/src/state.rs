@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use crate::batches::{Batches, Runner};
-use crate::data::Data;
+use crate::data::{self, Data};
 use crate::jobs::{Jobs, Supervisor};
 use crate::language::{self, Adapters, Card, Learned, Writer};
 use crate::work::{Pace, Work};
@@ -95,7 +95,7 @@ impl State {
             adapter_root: settings.adapter_root.clone().filter(|_| settings.allow_adapter_loading),
             vllm_metrics: settings.vllm_metrics,
             changes: Mutex::default(),
-            started: jiff::Timestamp::now().as_second(),
+            started: data::now(),
             alerts_pace: Arc::default(),
             rules_pace: Arc::default(),
             plans_pace: Arc::default(),
@@ -205,13 +205,30 @@ impl State {
         }))
     }
 
-    /// What is told of the models that write text, and of their adapters.
+    /// What is told of the models that write text, and of their adapters: of those that are loaded.
     ///
     /// # Errors
-    /// While one is being loaded.
+    /// While none is, and one is being loaded.
     pub(crate) fn cards(&self) -> Result<Vec<Card>, ApiError> {
-        let cards: Vec<_> = self.learned.iter().map(Learned::cards).collect::<Result<_, _>>()?;
-        Ok(cards.into_iter().flatten().collect())
+        let cards: Vec<Card> = self.learned.iter().flat_map(Learned::cards).collect();
+        match self.learned_loading() {
+            Some(loading) if cards.is_empty() => Err(loading),
+            _ => Ok(cards),
+        }
+    }
+
+    /// What is told of the model or adapter of a name.
+    ///
+    /// # Errors
+    /// When there is none, or it may be one that is still being loaded.
+    pub(crate) fn card(&self, name: &str) -> Result<Card, ApiError> {
+        let card = self.cards()?.into_iter().find(|card| card.id == name);
+        card.ok_or_else(|| self.learned_loading().unwrap_or_else(|| ApiError::UnknownModel(name.to_owned())))
+    }
+
+    /// The refusal of a learned model that is still being loaded, if there is one.
+    fn learned_loading(&self) -> Option<ApiError> {
+        self.learned.iter().find_map(|learned| learned.slot.get().err())
     }
 
     /// Loads an adapter beside the first model. Takes time.
@@ -219,11 +236,10 @@ impl State {
     /// # Errors
     /// When its folder is none that adapters may be loaded from, or it does not fit the model.
     pub(crate) fn load_adapter(&self, name: &str, path: &Path) -> Result<(), ApiError> {
-        let invalid = |field: &str, message: String| ApiError::Invalid { field: field.to_owned(), message };
         let _alone = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let (adapters, host) = self.first_writer()?;
         if name.is_empty() || self.learned().any(|opened| opened.name == name) {
-            return Err(invalid("lora_name", "it is empty or the name of a model".to_owned()));
+            return Err(ApiError::invalid("lora_name", "it is empty or the name of a model"));
         }
         let root = self.adapter_root.as_deref().and_then(|root| root.canonicalize().ok());
         let folder = root.as_ref().and_then(|root| root.join(path).canonicalize().ok());
@@ -232,7 +248,7 @@ impl State {
         let folder = allowed.ok_or_else(|| {
             ApiError::Forbidden("`lora_path` is no folder under the one that adapters may be loaded from".to_owned())
         })?;
-        adapters.load(&host, name, &folder).map_err(|error| invalid("lora_path", error.to_string()))
+        adapters.load(&host, name, &folder).map_err(|error| ApiError::invalid("lora_path", error.to_string()))
     }
 
     /// Forgets an adapter of the first model.
@@ -281,7 +297,11 @@ fn learned(settings: &Settings, opener: &Opener) -> Result<Vec<Learned>, Error> 
         }
         all.push(Learned { slot, metrics: Arc::default(), adapters });
     }
-    Ok(all)
+    // A request names either by its name alone.
+    match settings.adapter.iter().find(|adapter| all.iter().any(|known| known.slot.name() == adapter.name)) {
+        Some(adapter) => Err(Error::TwoModels(adapter.name.clone())),
+        None => Ok(all),
+    }
 }
 
 /// The threads that the settings ask for.

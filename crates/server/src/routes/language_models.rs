@@ -65,8 +65,7 @@ pub(crate) async fn one(
     extract::State(state): extract::State<Arc<State>>,
     Path(id): Path<String>,
 ) -> Result<Json<ModelCard>, ApiError> {
-    let card = state.cards()?.into_iter().find(|card| card.id == id).ok_or(ApiError::UnknownModel(id))?;
-    Ok(Json(ModelCard::new(card, state.started)))
+    Ok(Json(ModelCard::new(state.card(&id)?, state.started)))
 }
 
 /// An adapter to load.
