@@ -251,18 +251,22 @@ fn a_training_that_still_runs_is_found_and_not_started_twice() {
     let place = data.join("jobs").join(&id);
     let text = std::fs::read(place.join("job.json")).expect("a record");
     let mut record: Value = serde_json::from_slice(&text).expect("JSON");
-    for _ in 0..3 {
+    for known in [true, true, false] {
         std::fs::remove_dir_all(data.join("models/a")).expect("an artifact");
         let lock = std::fs::File::options().write(true).open(place.join("lock")).expect("a lock");
         lock.lock().expect("it is free");
         // Made and dropped in one go: what starts the process has the lock, too.
         let started = std::process::Command::new("/bin/sh").args(["-c", "exec sleep 60"]).stdin(lock).spawn();
         let mut trainer = started.expect("a process");
-        (record["status"], record["process"]) = (json!("running"), json!(trainer.id()));
+        (record["status"], record["process"]) = (json!("running"), known.then(|| trainer.id()).into());
         std::fs::write(place.join("job.json"), record.to_string()).expect("written");
         let running = start(&settings);
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(job(&running, &id)["status"], "running");
+        if !known {
+            // A process without a number cannot be told.
+            running.post(&format!("/jobs/{id}/cancel"), "").refuses(409, "conflict");
+        }
         trainer.kill().expect("it runs");
         trainer.wait().expect("it ends");
         // How it ended, nobody was told: it is started again, to go on or to say so.
@@ -271,6 +275,20 @@ fn a_training_that_still_runs_is_found_and_not_started_twice() {
     }
     let starts = std::fs::read_to_string(place.join("run/starts")).expect("a file");
     assert_eq!(starts.lines().count(), 4);
+}
+
+#[test]
+fn a_job_that_cannot_be_read_keeps_no_other_from_running() {
+    let settings = settings("damaged-job");
+    let running = start(&settings);
+    let damaged = begin(&running, 1, "a");
+    wait_for(&running, &damaged, status("succeeded"));
+    drop(running);
+    let place = settings.data.as_deref().expect("a folder").join("jobs").join(&damaged);
+    std::fs::write(place.join("job.json"), "{").expect("written");
+    let running = start(&settings);
+    wait_for(&running, &begin(&running, 1, "b"), status("succeeded"));
+    running.get(&format!("/jobs/{damaged}")).refuses(500, "internal");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) use supervisor::Supervisor;
 use crate::data::{self, PART, Page, Window};
 use crate::files::Files;
 use crate::{ApiError, Settings};
-use order::{Recipe, TrainData, invalid};
+use order::{Recipe, TrainData};
 use progress::Progress;
 use record::{Job, Kind, Record, Status};
 
@@ -82,9 +82,11 @@ impl Jobs {
             data::sweep(&data.join(folder))?;
         }
         for id in data::ids(&data.join(JOBS), PREFIX)? {
-            let record = jobs.read(&id)?;
-            if !record.job.status.is_final() {
-                jobs.live().insert(id, record);
+            match jobs.read(&id) {
+                Ok(record) if record.job.status.is_final() => {}
+                Ok(record) => drop(jobs.live().insert(id, record)),
+                // One that is damaged keeps no other from being run.
+                Err(error) => tracing::error!(job = id, %error, "failed to read a job; it is left as it is"),
             }
         }
         Ok(jobs)
@@ -123,11 +125,11 @@ impl Jobs {
         if !data::is_id(crate::files::PREFIX, id) {
             return Ok(None);
         }
-        let file = self.files.content(id).map_err(|_| invalid("recipe", "there is no such file"))?;
+        let file = self.files.content(id).map_err(|_| ApiError::invalid("recipe", "there is no such file"))?;
         let mut text = String::new();
         let read = file.take(RECIPE_BYTES + 1).read_to_string(&mut text);
         if read.is_err() || text.len() as u64 > RECIPE_BYTES {
-            return Err(invalid("recipe", "this file is no recipe"));
+            return Err(ApiError::invalid("recipe", "this file is no recipe"));
         }
         Ok(Some(text))
     }
@@ -140,7 +142,7 @@ impl Jobs {
             let files = [("train", Some(&data.train)), ("validation", data.validation.as_ref())];
             for (name, id) in files.into_iter().filter_map(|(name, id)| Some((name, id?))) {
                 self.files.link(id, &folder.join(format!("{name}.jsonl"))).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => invalid(&format!("data.{name}"), "there is no such file"),
+                    io::ErrorKind::NotFound => ApiError::invalid(format!("data.{name}"), "there is no such file"),
                     _ => ApiError::fault(&error),
                 })?;
             }
@@ -188,6 +190,12 @@ impl Jobs {
     /// Tells a job to end. One that waits has ended; one that runs is told.
     pub(crate) fn cancel(&self, id: &str) -> Result<JobView, ApiError> {
         let view = self.get(id).map_err(|error| ApiError::of_item(&error, "job", id))?;
+        // The server that started it was killed before it could note the process.
+        let nameless = |record: &Record| record.job.status == Status::Running && record.process.is_none();
+        if self.live().get(id).is_some_and(nameless) {
+            let problem = "the number of its process is not known: end that process, and cancel the job then";
+            return Err(ApiError::Conflict(problem.to_owned()));
+        }
         let told = self.update(id, |record| {
             record.cancel = true;
             if record.process.is_none() && record.job.status != Status::Running {
