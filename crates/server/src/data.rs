@@ -120,11 +120,13 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> 
 /// Puts a folder that is complete in its place, so that it stays there if the power fails.
 pub(crate) fn settle(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
-    #[cfg(unix)]
-    if let Some(parent) = to.parent() {
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(())
+    to.parent().map_or(Ok(()), keep_names)
+}
+
+/// Makes what is in a folder, by name, outlast a power failure.
+pub(crate) fn keep_names(folder: &Path) -> io::Result<()> {
+    // Elsewhere, a folder cannot be opened.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Gives a file a second name, or copies it where the file system has no such thing.

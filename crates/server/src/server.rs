@@ -45,7 +45,7 @@ impl Server {
             connections: settings.max_connections,
             shutdown: settings.shutdown_timeout,
             watch: settings.watch,
-            batch_requests: settings.batch_requests,
+            batch_requests: settings.batch_places(),
         })
     }
 

@@ -124,9 +124,9 @@ pub struct Settings {
     #[arg(long, env = "PROBITY_MAX_FILE_BYTES", value_name = "BYTES", default_value = "209715200")]
     pub max_file_bytes: u64,
 
-    /// Requests of a batch answered at once, beside those of callers.
-    #[arg(long, env = "PROBITY_BATCH_REQUESTS", value_name = "COUNT", default_value = "128")]
-    pub batch_requests: usize,
+    /// Requests of a batch answered at once, beside those of callers; unless given, half of --sequences.
+    #[arg(long, env = "PROBITY_BATCH_REQUESTS", value_name = "COUNT")]
+    pub batch_requests: Option<usize>,
 
     /// Answer POST /train: whoever has the key may then start trainings on this machine. Needs --data.
     #[arg(long, env = "PROBITY_ALLOW_TRAINING", value_parser = BoolishValueParser::new())]
@@ -144,6 +144,14 @@ pub struct Settings {
     #[arg(long, env = "PROBITY_LOG", value_name = "LEVEL", default_value = "info",
         value_parser = ["off", "error", "warn", "info", "debug"])]
     pub log: String,
+}
+
+impl Settings {
+    /// Requests of a batch that are answered at once. Callers stand in the same line: the other half of a model's
+    /// places is theirs.
+    pub(crate) fn batch_places(&self) -> usize {
+        self.batch_requests.unwrap_or(self.sequences / 2).max(1)
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -182,5 +190,18 @@ impl Default for Settings {
         let command = Settings::augment_args(clap::Command::new("probity")).mut_args(|argument| argument.env(None));
         let matches = command.get_matches_from(["probity"]);
         <Settings as clap::FromArgMatches>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_leaves_half_of_a_models_places_to_callers() {
+        let places =
+            |sequences, batch_requests| Settings { sequences, batch_requests, ..Settings::default() }.batch_places();
+        assert_eq!(Settings::default().batch_places() * 2, Settings::default().sequences);
+        assert_eq!((places(10, None), places(1, None), places(10, Some(0)), places(10, Some(9))), (5, 1, 1, 9));
     }
 }

@@ -243,27 +243,30 @@ fn batches_that_cannot_be_are_refused_by_field() {
 #[test]
 fn a_cancelled_batch_keeps_what_was_answered() {
     let limit = watch::Sender::new(3);
-    let running = start(&Settings { batch_requests: 2, ..settings("cancel") }, limited(&limit, &Arc::default()));
+    let running = start(&Settings { batch_requests: Some(2), ..settings("cancel") }, limited(&limit, &Arc::default()));
     let file = uploaded(&running, &requests(10));
     let (first, waiting) = (begin(&running, &file), begin(&running, &file));
     // The file may go: what was begun with it goes on.
     assert_eq!(running.connect().ask("DELETE", &format!("/v1/files/{file}"), &[], "").status, 200);
     wait_for(&running, &first, |batch| batch["request_counts"]["completed"] == 3);
     assert_eq!(batch(&running, &waiting)["status"], "validating");
-    for id in [&waiting, &first] {
+    // One that has not begun has ended at once.
+    for (id, status) in [(&waiting, "cancelled"), (&first, "cancelling")] {
         let answer = running.post(&format!("/v1/batches/{id}/cancel"), "");
-        assert_eq!(answer.json()["status"], "cancelling", "{answer:?}");
+        assert_eq!(answer.json()["status"], status, "{answer:?}");
     }
+    running.post(&format!("/v1/batches/{waiting}/cancel"), "").refuses(409, "conflict");
     let done = wait_for(&running, &first, status("cancelled"));
     assert_eq!(field(&lines(&running, &done["output_file_id"]), "custom_id"), ["r0", "r1", "r2"]);
     assert_eq!(done["request_counts"], json!({"total": 10, "completed": 3, "failed": 0}));
-    let done = wait_for(&running, &waiting, status("cancelled"));
+    let done = batch(&running, &waiting);
+    assert!(done["cancelling_at"].is_i64() && done["cancelled_at"].is_i64(), "{done}");
     assert_eq!((&done["output_file_id"], &done["error_file_id"]), (&Value::Null, &Value::Null));
 }
 
 #[test]
 fn a_batch_goes_on_where_a_server_stopped_and_asks_nothing_twice() {
-    let settings = Settings { batch_requests: 4, ..settings("resume") };
+    let settings = Settings { batch_requests: Some(4), ..settings("resume") };
     let (limit, asked) = (watch::Sender::new(7), Arc::new(Mutex::new(Vec::new())));
     let running = start(&settings, limited(&limit, &asked));
     let file = uploaded(&running, &(requests(30) + "{\n" + &request("r3", "again")));
@@ -323,6 +326,55 @@ fn the_files_of_a_batch_appear_whole_wherever_a_kill_falls() {
     }
 }
 
+/// Changes what is kept of a batch while no server runs.
+fn rewrite(settings: &Settings, id: &str, change: impl FnOnce(&mut Value)) {
+    let path = settings.data.as_deref().expect("a folder").join("batches").join(id).join("batch.json");
+    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).expect("a record")).expect("JSON");
+    change(&mut record["batch"]);
+    std::fs::write(&path, record.to_string()).expect("written");
+}
+
+#[test]
+fn a_batch_that_waits_expires_when_its_time_is_over() {
+    let settings = settings("waiting");
+    let limit = watch::Sender::new(1);
+    let running = start(&settings, limited(&limit, &Arc::default()));
+    let file = uploaded(&running, &requests(3));
+    let (first, second, third) = (begin(&running, &file), begin(&running, &file), begin(&running, &file));
+    wait_for(&running, &first, |batch| batch["request_counts"]["completed"] == 1);
+    drop(running);
+    let now = jiff::Timestamp::now().as_second();
+    rewrite(&settings, &second, |batch| batch["expires_at"] = json!(now - 1));
+    rewrite(&settings, &third, |batch| batch["expires_at"] = json!(now + 2));
+    let running = start(&settings, limited(&limit, &Arc::default()));
+    for id in [&second, &third] {
+        let done = wait_for(&running, id, status("expired"));
+        assert_eq!(done["request_counts"], json!({"total": 3, "completed": 0, "failed": 3}));
+        assert_eq!(lines(&running, &done["error_file_id"]).len(), 3);
+    }
+    assert_eq!(batch(&running, &first)["status"], "in_progress");
+}
+
+#[test]
+fn a_batch_that_is_broken_keeps_no_other_waiting() {
+    let settings = settings("broken");
+    let limit = watch::Sender::new(1);
+    let running = start(&settings, limited(&limit, &Arc::default()));
+    let file = uploaded(&running, &requests(2));
+    let [unreadable, stuck, last] = [(); 3].map(|()| begin(&running, &file));
+    wait_for(&running, &unreadable, |batch| batch["request_counts"]["completed"] == 1);
+    drop(running);
+    let place = settings.data.as_deref().expect("a folder").join("batches");
+    std::fs::write(place.join(&unreadable).join("batch.json"), "{").expect("written");
+    // A file in the place of the folder for answers.
+    std::fs::write(place.join(&stuck).join("output"), "").expect("written");
+    limit.send_replace(100);
+    let running = start(&settings, limited(&limit, &Arc::default()));
+    wait_for(&running, &last, status("completed"));
+    running.get(&format!("/v1/batches/{unreadable}")).refuses(500, "internal");
+    assert_eq!(batch(&running, &stuck)["status"], "validating");
+}
+
 #[test]
 fn what_is_not_answered_in_time_is_named_and_what_was_stays() {
     let settings = settings("expired");
@@ -331,10 +383,7 @@ fn what_is_not_answered_in_time_is_named_and_what_was_stays() {
     let id = begin(&running, &uploaded(&running, &requests(5)));
     wait_for(&running, &id, |batch| batch["request_counts"]["completed"] == 2);
     drop(running);
-    let path = settings.data.clone().expect("a folder").join("batches").join(&id).join("batch.json");
-    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).expect("a record")).expect("JSON");
-    record["batch"]["expires_at"] = record["batch"]["created_at"].clone();
-    std::fs::write(&path, record.to_string()).expect("written");
+    rewrite(&settings, &id, |batch| batch["expires_at"] = batch["created_at"].clone());
     let running = start(&settings, limited(&limit, &Arc::default()));
     let done = wait_for(&running, &id, status("expired"));
     assert_eq!(done["request_counts"], json!({"total": 5, "completed": 2, "failed": 3}));
@@ -359,7 +408,7 @@ fn a_batch_waits_for_room_and_keeps_many_requests_under_way() {
             (200, body)
         })
     });
-    let running = start(&Settings { batch_requests: 8, ..settings("room") }, answerer);
+    let running = start(&Settings { batch_requests: Some(8), ..settings("room") }, answerer);
     let id = begin(&running, &uploaded(&running, &requests(40)));
     let done = wait_for(&running, &id, status("completed"));
     assert_eq!(done["request_counts"], json!({"total": 40, "completed": 40, "failed": 0}));

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::line;
 use super::object::Counts;
+use crate::data;
+use crate::files::CONTENT;
 
 /// Folders of the two files, which become those of files when the batch is done.
 pub(super) const OUTPUT: &str = "output";
 /// As [`OUTPUT`], of what failed.
 pub(super) const ERRORS: &str = "errors";
-
-const CONTENT: &str = "content";
 
 /// The two files.
 #[derive(Debug)]
@@ -49,6 +49,18 @@ impl Answers {
     pub(super) fn push(&mut self, line: &[u8], success: bool) -> io::Result<()> {
         if success { self.output.write_all(line) } else { self.errors.write_all(line) }
     }
+}
+
+/// Makes the answers in a batch's folder outlast a power failure, before it is noted that they are complete.
+pub(super) fn keep(folder: &Path) -> io::Result<()> {
+    for part in [OUTPUT, ERRORS].map(|name| folder.join(name)) {
+        let content = part.join(CONTENT);
+        if content.exists() {
+            File::open(content)?.sync_all()?;
+            data::keep_names(&part)?;
+        }
+    }
+    data::keep_names(folder)
 }
 
 fn part(folder: &Path, name: &str) -> io::Result<File> {

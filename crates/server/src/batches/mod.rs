@@ -77,9 +77,11 @@ impl Batches {
         data::sweep(&folder)?;
         let batches = Self { folder, files, live: Mutex::default(), changes: watch::Sender::new(0) };
         for id in data::ids(&batches.folder, PREFIX)? {
-            let record = batches.read(&id)?;
-            if !record.batch.status.is_final() {
-                batches.live().insert(id, record);
+            match batches.read(&id) {
+                Ok(record) if record.batch.status.is_final() => {}
+                Ok(record) => drop(batches.live().insert(id, record)),
+                // One that is damaged keeps no other from being answered.
+                Err(error) => tracing::error!(batch = id, %error, "failed to read a batch; it is left as it is"),
             }
         }
         Ok(batches)
@@ -88,18 +90,18 @@ impl Batches {
     /// Takes a batch, to be answered when its turn comes.
     pub(crate) fn create(&self, order: Order) -> Result<Batch, ApiError> {
         let window = seconds(&order.completion_window).ok_or_else(|| {
-            invalid("completion_window", "write a number of hours or days, up to 30 days, such as 24h")
+            ApiError::invalid("completion_window", "write a number of hours or days, up to 30 days, such as 24h")
         })?;
         if !ENDPOINTS.contains(&order.endpoint.as_str()) {
-            return Err(invalid("endpoint", &format!("batches go to {}", ENDPOINTS.join(" or "))));
+            return Err(ApiError::invalid("endpoint", format!("batches go to {}", ENDPOINTS.join(" or "))));
         }
         let file = self.files.get(&order.input_file_id);
         let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => invalid("input_file_id", "there is no such file"),
+            io::ErrorKind::NotFound => ApiError::invalid("input_file_id", "there is no such file"),
             _ => ApiError::fault(&error),
         })?;
         if file.purpose != "batch" {
-            return Err(invalid("input_file_id", "the purpose of this file is not `batch`"));
+            return Err(ApiError::invalid("input_file_id", "the purpose of this file is not `batch`"));
         }
         let record = Record::new(order, window);
         self.keep(&record).map_err(|error| ApiError::fault(&error))?;
@@ -131,22 +133,37 @@ impl Batches {
         data::page(data::ids(&self.folder, PREFIX)?, window, |id| self.get(id).ok())
     }
 
-    /// Tells a batch to stop; what was answered until then stays.
+    /// Tells a batch to stop; what was answered until then stays. One that has not begun has ended.
     pub(crate) fn cancel(&self, id: &str) -> Result<Batch, ApiError> {
         let batch = self.get(id).map_err(|error| ApiError::of_item(&error, "batch", id))?;
         let cancel = |batch: &mut Batch| {
+            let begun = batch.status != Status::Validating;
             if !matches!(batch.status, Status::Cancelling | Status::Finalizing) {
                 batch.enter(Status::Cancelling);
+            }
+            if !begun {
+                batch.enter(Status::Cancelled);
             }
             batch.clone()
         };
         match self.update(id, cancel).map_err(|error| ApiError::fault(&error))? {
             Some(batch) => {
+                if batch.status.is_final() {
+                    self.forget_requests(id).map_err(|error| ApiError::fault(&error))?;
+                }
                 self.changed();
                 Ok(batch)
             }
             None => Err(ApiError::Conflict(format!("the batch is done: its status is {}", batch.status.name()))),
         }
+    }
+
+    /// Removes the second name of the caller's file, which stays.
+    fn forget_requests(&self, id: &str) -> io::Result<()> {
+        fs::remove_file(self.folder.join(id).join(INPUT)).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })
     }
 
     /// Wakes the runner.
@@ -222,10 +239,6 @@ impl Record {
         };
         [(answers::OUTPUT, &self.output, about("output")), (answers::ERRORS, &self.errors, about("error"))]
     }
-}
-
-fn invalid(field: &str, message: &str) -> ApiError {
-    ApiError::Invalid { field: field.to_owned(), message: message.to_owned() }
 }
 
 /// `24h` or `7d` in seconds.

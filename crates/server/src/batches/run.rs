@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::answers::Answers;
+use super::answers::{self, Answers};
 use super::line::{Item, Outcome, Refused, Requests, answer_id, answer_line};
 use super::object::{Batch, Counts, Status};
 use super::runner::{Woken, Worker};
 use super::{INPUT, Record};
 use crate::data;
+use crate::files::CONTENT;
 
 /// Why no more requests are put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +76,8 @@ struct Run<'w> {
 }
 
 impl<'w> Run<'w> {
-    /// Counts the requests and finds the first that has no answer. None if there is nothing to answer, and the batch
-    /// has failed.
+    /// Counts the requests and finds the first that has no answer. None if there is nothing to answer: the
+    /// batch has failed, or was cancelled meanwhile.
     fn begin(worker: &'w mut Worker, batch: &Batch, folder: PathBuf) -> io::Result<Option<Self>> {
         let open = || File::open(folder.join(INPUT)).map(BufReader::new);
         let total = Requests::new(open()?, &batch.endpoint).count()?;
@@ -96,7 +97,10 @@ impl<'w> Run<'w> {
                 batch.enter(Status::InProgress);
             }
         };
-        worker.batches.update(&batch.id, begun)?;
+        if worker.batches.update(&batch.id, begun)?.is_none() {
+            // Cancelled while its requests were being counted.
+            return Ok(None);
+        }
         let (id, expires_at) = (batch.id.clone(), batch.expires_at);
         tracing::info!(batch = id, requests = total, answered = counts.completed + counts.failed, "answering a batch");
         let pending = VecDeque::new();
@@ -113,6 +117,9 @@ impl<'w> Run<'w> {
                 return Ok(Ending::Done(Status::Cancelled));
             }
             self.look_at_the_clock();
+            if !self.late {
+                self.worker.expire_waiting();
+            }
             while self.pending.len() < self.worker.window {
                 let Some(item) = self.requests.next()? else { break };
                 self.enqueue(item);
@@ -192,24 +199,22 @@ fn finalize(worker: &Worker, record: &Record, status: Status) -> io::Result<()> 
         }
         batch.enter(Status::Finalizing);
     };
+    let folder = batches.folder.join(id);
+    // Whoever finds it noted as complete does not count its answers again.
+    answers::keep(&folder)?;
     if batches.update(id, begun)?.is_none() {
         return Ok(());
     }
-    let folder = batches.folder.join(id);
     let mut ids = [None, None];
     for ((name, file, about), id) in record.parts().into_iter().zip(&mut ids) {
         let part = folder.join(name);
         if part.exists() {
-            let empty = fs::metadata(part.join("content")).map_or(true, |content| content.len() == 0);
+            let empty = fs::metadata(part.join(CONTENT)).map_or(true, |content| content.len() == 0);
             if empty { fs::remove_dir_all(&part)? } else { batches.files.adopt(&part, file, about)? }
         }
         *id = batches.files.get(file).is_ok().then(|| file.to_owned());
     }
-    // The caller's file stays; this was its second name.
-    fs::remove_file(folder.join(INPUT)).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })?;
+    batches.forget_requests(id)?;
     let [output, errors] = ids;
     let done = |batch: &mut Batch| {
         (batch.output_file_id, batch.error_file_id) = (output, errors);

@@ -1,10 +1,11 @@
 //! The thread that answers one batch after the other.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -48,6 +49,7 @@ impl Runner {
             window: requests * 4,
             runtime,
             stopping: Arc::clone(&stopping),
+            aside: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new().name("batches".to_owned()).spawn(move || worker.work())?;
         Ok(Self { batches, stopping, thread: Some(thread) })
@@ -76,6 +78,8 @@ pub(super) struct Worker {
     runtime: Handle,
     changes: watch::Receiver<u64>,
     stopping: Arc<AtomicBool>,
+    /// Batches that the disk kept from going on, and when they are tried again.
+    aside: BTreeMap<String, Instant>,
 }
 
 /// What a wait ended with.
@@ -88,22 +92,52 @@ pub(super) enum Woken {
 impl Worker {
     fn work(mut self) {
         while !self.is_stopping() {
-            let next = self.batches.live().values().next().cloned();
-            let Some(record) = next else {
-                // The sender lives as long as the batches that this thread holds.
-                let _ = self.runtime.block_on(self.changes.changed());
-                continue;
-            };
-            let id = record.batch.id.clone();
-            let result = match self.carry_out(record) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.fail(&id, "the requests are gone"),
-                result => result,
-            };
-            if let Err(error) = result {
-                tracing::error!(batch = id, %error, "failed to go on with a batch; trying again");
-                let again = async { tokio::time::timeout(AGAIN, self.changes.changed()).await };
-                let _ = self.runtime.block_on(again);
+            match self.next(|_| true) {
+                Some(record) => self.attempt(record),
+                None => self.sleep(),
             }
+        }
+    }
+
+    /// The oldest batch that is such, and not aside.
+    fn next(&mut self, such: impl Fn(&super::Batch) -> bool) -> Option<Record> {
+        let now = Instant::now();
+        self.aside.retain(|_, again| *again > now);
+        let live = self.batches.live();
+        live.values().find(|record| !self.aside.contains_key(&record.batch.id) && such(&record.batch)).cloned()
+    }
+
+    /// Until something changes, or one that is aside is to be tried again.
+    fn sleep(&mut self) {
+        let again = self.aside.values().min().map(|again| again.saturating_duration_since(Instant::now()));
+        let changes = &mut self.changes;
+        // The sender lives as long as the batches that this thread holds.
+        self.runtime.block_on(async {
+            match again {
+                Some(again) => drop(tokio::time::timeout(again, changes.changed()).await),
+                None => drop(changes.changed().await),
+            }
+        });
+    }
+
+    /// Goes on with a batch. One that cannot go on keeps no other waiting.
+    fn attempt(&mut self, record: Record) {
+        let id = record.batch.id.clone();
+        let result = match super::run::carry_out(self, record) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.fail(&id, "the requests are gone"),
+            result => result,
+        };
+        if let Err(error) = result {
+            tracing::error!(batch = id, %error, "failed to go on with a batch; trying again");
+            self.aside.insert(id, Instant::now() + AGAIN);
+        }
+    }
+
+    /// Ends batches whose time is over before their turn has come.
+    pub(super) fn expire_waiting(&mut self) {
+        let now = crate::data::now();
+        while let Some(record) = self.next(|batch| batch.status == Status::Validating && batch.expires_at <= now) {
+            self.attempt(record);
         }
     }
 
@@ -118,10 +152,6 @@ impl Worker {
             batch.enter(Status::Failed);
         };
         self.batches.update(id, fail).map(|_| ())
-    }
-
-    fn carry_out(&mut self, record: Record) -> io::Result<()> {
-        super::run::carry_out(self, record)
     }
 
     /// Puts a request. While the server has no room for it, it is put again: a batch can wait.
@@ -154,7 +184,10 @@ impl Worker {
         item: &Item,
         expires_at: i64,
     ) -> Woken {
-        let rest = Duration::from_secs(u64::try_from(expires_at - crate::data::now()).unwrap_or(0));
+        let now = crate::data::now();
+        let waiting = self.batches.live().values().map(|record| record.batch.expires_at).filter(|end| *end > now).min();
+        let end = waiting.map_or(expires_at, |waiting| waiting.min(expires_at));
+        let rest = Duration::from_secs(u64::try_from(end - now).unwrap_or(0));
         let changes = &mut self.changes;
         self.runtime.block_on(async {
             tokio::select! {
