@@ -42,6 +42,7 @@ fn one(facts: &str) -> Result<Decision, DecideError> {
             ..Decision::default()
         }),
         "2" => Err(DecideError::Failed("cannot tell".to_owned())),
+        "4" => Err(DecideError::Failed(lm::Error::Busy.to_string())),
         "3" => panic!("a fault made for this test"),
         _ => Err(DecideError::Unfit("no number".to_owned())),
     }
@@ -113,6 +114,56 @@ fn who_decides_is_named_or_the_only_one() {
     running.post(DECISIONS, "{").refuses(400, "not_json");
     running.post(&format!("{DECISIONS}?with=one"), r#"{"facts":3}"#).refuses(500, "internal");
     assert_eq!(running.post(&format!("{DECISIONS}?with=one"), r#"{"facts":1}"#).status, 200);
+}
+
+#[test]
+fn a_request_has_its_bounds_and_a_model_without_room_is_busy() {
+    let running = running("decisions-bounds", false, &["one"]);
+    let cases = |count: usize| format!(r#"{{"cases":[{}]}}"#, vec![r#"{"facts":1}"#; count].join(","));
+    let error = running.post(DECISIONS, &cases(1001)).refuses(400, "invalid_field");
+    assert!(
+        error["field"] == "cases" && error["message"].as_str().is_some_and(|text| text.contains("1000")),
+        "{error}"
+    );
+    let lines = running.post(DECISIONS, &cases(1000)).json();
+    let lines = lines.as_array().expect("lines");
+    assert!(lines.len() == 1000 && lines.iter().all(|line| line["decision"]["outcome"] == "SAR"));
+    assert_eq!(lines[999]["case_id"], "1000");
+    running.post(DECISIONS, r#"{"cases":[{"facts":4},{"facts":2}]}"#).refuses(503, "busy");
+    let lines = running.post(DECISIONS, r#"{"cases":[{"facts":4},{"facts":1}]}"#).json();
+    assert!(lines[0]["error"].as_str().is_some_and(|error| error.contains("too many requests")), "{lines}");
+    assert_eq!(lines[1]["decision"]["outcome"], "SAR");
+    for path in [format!("{DECISIONS}?with=one&with=two"), "/predict?with=one&with=two".to_owned()] {
+        assert_eq!(running.post(&path, r#"{"facts":1}"#).refuses(400, "invalid_field")["field"], "query");
+    }
+}
+
+#[test]
+fn who_decides_is_not_guessed_while_a_model_is_loading() {
+    let place = folder("decisions-loading");
+    let file = place.join("case.drl");
+    std::fs::write(&file, desks::transactions::RULES).expect("a rule file");
+    let settings = Settings {
+        rules: Some(file),
+        model: vec![place.join("one")],
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        ..Settings::default()
+    };
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let opener: Opener = Arc::new(move |_: &Path, _: &_| {
+        let _ = wait.lock().expect("no panic").recv();
+        Err("enough was seen".into())
+    });
+    let running = Running::start_with(&settings, State::with_opener(&settings, opener).expect("a state"));
+    let named = format!("{DECISIONS}?with=rules");
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while running.post(&named, PEP).status != 200 {
+        assert!(std::time::Instant::now() < end, "the rules are not loaded");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    running.post(DECISIONS, PEP).refuses(503, "loading");
+    drop(go);
 }
 
 #[test]

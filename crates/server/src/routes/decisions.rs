@@ -7,23 +7,30 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use decision::lines::decide_cases;
-use decision::{Case, DecisionLine, Desk};
+use decision::{Case, Decider, DecisionLine, Desk};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::State;
 use crate::api_error::{ApiError, Refusals};
-use crate::body::{self, Whole};
+use crate::body::{self, Asked, Whole};
 use crate::deciding::Deciding;
+use crate::work::Caller;
 
 /// The desk whose cases `/predict` takes.
 const PREDICTED: &str = "transactions";
 
+/// Cases of a request at most, where a model decides them.
+const CASES: usize = 1000;
+
+/// Cases that a model decides at once; whether somebody still waits is looked at in between.
+const TOGETHER: usize = 64;
+
 /// Some cases, or one: what has no `cases` is a case itself.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct DecisionsRequest<'b> {
-    /// Cases: each an object with `facts` and perhaps `case_id`, or the facts themselves.
+    /// Cases: each an object with `facts` and perhaps `case_id`, or the facts themselves. A model takes 1000 at most.
     #[serde(borrow, default)]
     #[schema(value_type = Option<Vec<Object>>, example = json!([{"case_id": "c1", "facts": {"person": {"pep": true}}}]))]
     cases: Option<Vec<&'b RawValue>>,
@@ -67,10 +74,10 @@ pub(crate) struct Line {
 pub(crate) async fn decisions(
     extract::State(state): extract::State<Arc<State>>,
     extract::Path(desk): extract::Path<String>,
-    query: Result<extract::Query<With>, extract::rejection::QueryRejection>,
+    Asked(With { with }): Asked<With>,
     Whole(body): Whole,
 ) -> Result<impl IntoResponse, ApiError> {
-    let lines = decide(&state, &desk, query.ok().and_then(|query| query.0.with), body).await?;
+    let lines = decide(&state, &desk, with, body).await?;
     json(&lines)
 }
 
@@ -98,12 +105,12 @@ pub(crate) struct Prediction {
 )]
 pub(crate) async fn predict(
     extract::State(state): extract::State<Arc<State>>,
-    query: Result<extract::Query<With>, extract::rejection::QueryRejection>,
+    Asked(With { with }): Asked<With>,
     Whole(body): Whole,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut lines = decide(&state, PREDICTED, query.ok().and_then(|query| query.0.with), body).await?;
-    let wrong = |message: &str| ApiError::Invalid { field: "cases".to_owned(), message: message.to_owned() };
-    let line = lines.pop().filter(|_| lines.is_empty()).ok_or_else(|| wrong("one case at a time"))?;
+    let mut lines = decide(&state, PREDICTED, with, body).await?;
+    let many = || ApiError::invalid("cases", "one case at a time");
+    let line = lines.pop().filter(|_| lines.is_empty()).ok_or_else(many)?;
     let decision = line.decision.ok_or_else(|| ApiError::Undecidable(line.error.unwrap_or_default()))?;
     json(&Prediction {
         decision: decision.outcome,
@@ -129,24 +136,51 @@ async fn decide(
     let request: DecisionsRequest<'_> = body::json(&body)?;
     let deciding = state.deciding(desk.name(), request.with.or(with).as_deref())?;
     let size = body.len();
-    let together = deciding.prefers_batches();
-    let work = move || answer(&*desk, &deciding, &body);
-    if together {
-        // A model has threads of its own: whoever waits for it takes none of ours.
-        state.work.wait(work).await
-    } else {
-        state.work.run(&state.rules_pace, size, work).await
+    if !deciding.prefers_batches() {
+        let work = move || Ok(lines(&*desk, deciding.decider(), &cases(&body)?));
+        return state.work.run(&state.rules_pace, size, work).await;
     }
+    if request.cases.as_ref().is_some_and(|cases| cases.len() > CASES) {
+        return Err(ApiError::invalid("cases", format!("a model decides at most {CASES} cases of a request")));
+    }
+    // A model has threads of its own: whoever waits for it takes none of ours.
+    state.work.wait(move |caller| answer_together(&*desk, deciding.decider(), &cases(&body)?, caller)).await
 }
 
-fn answer(desk: &dyn Desk, deciding: &Deciding, body: &Bytes) -> Result<Vec<DecisionLine>, ApiError> {
+/// The cases of a body with their numbers, as text.
+fn cases(body: &Bytes) -> Result<Vec<(u64, &str)>, ApiError> {
     let request: DecisionsRequest<'_> = body::json(body)?;
     let one = || std::str::from_utf8(body).map(|text| vec![text]).unwrap_or_default();
     let texts = request.cases.map_or_else(one, |cases| cases.into_iter().map(RawValue::get).collect());
-    let cases = (1..).zip(texts);
-    let cases =
-        cases.map(|(number, text)| (number, Case::read(text.as_bytes(), number).map_err(|error| error.to_string())));
-    let decider = deciding.decider();
+    Ok((1..).zip(texts).collect())
+}
+
+fn lines(desk: &dyn Desk, decider: &dyn Decider, cases: &[(u64, &str)]) -> Vec<DecisionLine> {
+    let read =
+        |(number, text): &(u64, &str)| (*number, Case::read(text.as_bytes(), *number).map_err(|e| e.to_string()));
     let mut worker = decider.worker();
-    Ok(decide_cases(desk, decider.identity(), &mut *worker, cases.collect()))
+    decide_cases(desk, decider.identity(), &mut *worker, cases.iter().map(read).collect())
+}
+
+/// Lets a model decide, until all is decided or nobody waits any more.
+fn answer_together(
+    desk: &dyn Desk,
+    decider: &dyn Decider,
+    cases: &[(u64, &str)],
+    caller: &Caller,
+) -> Result<Vec<DecisionLine>, ApiError> {
+    let mut all = Vec::with_capacity(cases.len());
+    for some in cases.chunks(TOGETHER) {
+        if caller.is_gone() {
+            return Err(ApiError::Timeout);
+        }
+        all.extend(lines(desk, decider, some));
+    }
+    let busy = lm::Error::Busy.to_string();
+    let had_no_room = |line: &DecisionLine| line.error.as_ref() == Some(&busy);
+    // The same request may be answered later: a line that says so is for one of many.
+    if all.iter().all(|line| line.decision.is_none()) && all.iter().any(had_no_room) {
+        return Err(ApiError::Busy);
+    }
+    Ok(all)
 }
