@@ -3,10 +3,12 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use server::{NamedFolder, Settings};
+use server::{NamedFolder, Opened, Opener, Settings, State};
 use support::{Answer, Running, checkpoint, folder};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -257,6 +259,9 @@ fn refusals_have_openais_form_and_name_the_field() {
         (CHAT, chat(&json!({"temperature": "hot"})), 400, "invalid_field", json!("temperature")),
         (CHAT, chat(&json!({"top_p": 0})), 400, "invalid_field", json!("top_p")),
         (CHAT, chat(&json!({"n": 17})), 400, "invalid_field", json!("n")),
+        (TEXT, text(&json!({"prompt": vec!["a"; 65], "n": 16})), 400, "invalid_field", json!("n")),
+        (TEXT, text(&json!({"prompt": vec!["a"; 1025]})), 400, "invalid_field", json!("prompt")),
+        (CHAT, chat(&json!({"guided_choice": []})), 400, "invalid_field", json!("guided_choice")),
         (CHAT, chat(&json!({"max_tokens": 0})), 400, "invalid_field", json!("max_tokens")),
         (CHAT, chat(&json!({"top_logprobs": 2})), 400, "invalid_field", json!("top_logprobs")),
         (CHAT, chat(&json!({"stop": ["a", "b", "c", "d", "e"]})), 400, "invalid_field", json!("stop")),
@@ -297,6 +302,9 @@ fn adapters_are_models_that_come_and_go() {
         vllm_metrics: true,
         ..settings("openai-adapters-unused")
     };
+    let taken = vec![NamedFolder { name: "small".to_owned(), folder: settings.model[0].clone() }];
+    let refused = State::new(&Settings { adapter: taken, ..settings.clone() }).err().expect("a model has the name");
+    assert!(refused.to_string().contains("small"), "{refused}");
     let running = Running::start(&settings);
     let names = || -> Vec<String> {
         let list = running.get("/v1/models").json();
@@ -336,6 +344,32 @@ fn adapters_are_models_that_come_and_go() {
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
+}
+
+#[test]
+fn what_is_loaded_is_listed_while_another_model_loads() {
+    let mut settings = settings("openai-loading");
+    settings.model.push(folder("openai-loading-other").join("other"));
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let opener: Opener = Arc::new(move |folder: &Path, options: &_| {
+        if folder.ends_with("other") {
+            let _ = wait.lock().expect("no panic").recv();
+            return Err("enough was seen".into());
+        }
+        Opened::checkpoint(folder, options)
+    });
+    let running = Running::start_with(&settings, State::with_opener(&settings, opener).expect("a state"));
+    let end = Instant::now() + Duration::from_secs(20);
+    while running.get("/v1/models").status != 200 {
+        assert!(Instant::now() < end, "the first model is not loaded");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let listed = running.get("/v1/models").json();
+    assert_eq!((&listed["data"][0]["id"], listed["data"].as_array().map(Vec::len)), (&json!("small"), Some(1)));
+    assert_eq!(running.get("/v1/models/small").status, 200);
+    running.get("/v1/models/other").refuses(503, "loading");
+    drop(go);
 }
 
 #[test]

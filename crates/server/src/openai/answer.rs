@@ -14,7 +14,7 @@ use super::choice::{Ended, Piece};
 use super::plan::{Dialect, Plan};
 use super::run::Run;
 use super::usage::Usage;
-use super::{chat, completion, stream};
+use super::{chat, completion, form, stream};
 use crate::{ApiError, State, body, data, request_id};
 
 /// What stands around every answer and every piece of one.
@@ -66,14 +66,31 @@ pub(crate) enum Answer {
     Text(completion::TextCompletion),
 }
 
+/// A request's body that was read.
+enum Read {
+    Plan(Plan),
+    /// It says what the answer must be, which is yet to be compiled: the size of a body does not say how long that
+    /// takes.
+    Form(Value),
+}
+
 /// Answers a request's body: whole, or as a stream if that is asked for.
 ///
 /// # Errors
 /// Why there is no answer; of a stream, as far as it shows before the first piece.
 pub(crate) async fn answer(state: &Arc<State>, dialect: Dialect, bytes: Bytes) -> Result<Response, ApiError> {
     let (shared, size) = (Arc::clone(state), bytes.len());
-    let plan = move || Plan::new(&shared, dialect, &body::json::<Value>(&bytes)?);
-    let plan = state.work.run(&state.plans_pace, size, plan).await?;
+    let read = move || {
+        let body: Value = body::json(&bytes)?;
+        if form::is_asked(&body) { Ok(Read::Form(body)) } else { Plan::new(&shared, dialect, &body).map(Read::Plan) }
+    };
+    let plan = match state.work.run(&state.plans_pace, size, read).await? {
+        Read::Plan(plan) => plan,
+        Read::Form(body) => {
+            let shared = Arc::clone(state);
+            state.work.long(move || Plan::new(&shared, dialect, &body)).await?
+        }
+    };
     let patience = state.limits.request_timeout;
     if plan.stream {
         stream::stream(state, plan, patience).await
@@ -89,7 +106,7 @@ pub(crate) async fn answer(state: &Arc<State>, dialect: Dialect, bytes: Bytes) -
 pub(crate) async fn whole(plan: &Plan, patience: Option<Duration>) -> Result<Answer, ApiError> {
     let mut run = Run::start(plan, patience)?;
     let empty = |choice| Piece { choice, ..Piece::default() };
-    let mut choices: Vec<Piece> = (0..plan.requests.len()).map(empty).collect();
+    let mut choices: Vec<Piece> = (0..plan.choices()).map(empty).collect();
     while let Some(piece) = run.next().await? {
         let whole = &mut choices[piece.choice];
         whole.text += &piece.text;

@@ -81,7 +81,20 @@ pub(crate) fn form(common: &Common) -> Result<Option<(&'static str, Form)>, ApiE
     if let [(first, _), (second, _), ..] = forms.as_slice() {
         return Err(invalid(*second, format!("`{first}` already says what the answer must be")));
     }
-    Ok(forms.pop())
+    match forms.pop() {
+        Some((field, Form::Choice(choices))) if choices.is_empty() => {
+            Err(invalid(field, "there is nothing to choose from"))
+        }
+        form => Ok(form),
+    }
+}
+
+/// Fields that may say what an answer must be.
+const FIELDS: [&str; 5] = ["response_format", "structured_outputs", "guided_json", "guided_choice", "guided_regex"];
+
+/// Whether a body may say what the answer must be.
+pub(crate) fn is_asked(body: &Value) -> bool {
+    FIELDS.iter().any(|field| body.get(field).is_some_and(|value| !value.is_null()))
 }
 
 fn response_format(format: &ResponseFormat) -> Result<Option<(&'static str, Form)>, ApiError> {
@@ -149,6 +162,7 @@ mod tests {
             json!({"structured_outputs": {"json": schema.to_string()}, "response_format": {"type": "text"}}),
             json!({"guided_json": schema}),
         ] {
+            assert!(is_asked(&body));
             let (_, form) = form_of(body).expect("readable").expect("a form");
             // As text: the order of keys is the answer's.
             assert_eq!(format!("{form:?}"), format!("{wanted:?}"));
@@ -159,6 +173,7 @@ mod tests {
         let choice = Form::Choice(vec!["a".to_owned(), "b".to_owned()]);
         assert_eq!(one(json!({"structured_outputs": {"choice": ["a", "b"]}})), Some(choice));
         assert_eq!(one(json!({"response_format": null})), None);
+        assert!(!is_asked(&json!({"response_format": null, "messages": []})));
     }
 
     #[test]
@@ -171,6 +186,9 @@ mod tests {
         let two = json!({"guided_regex": "a", "response_format": {"type": "json_object"}});
         assert_eq!(field(two).as_deref(), Some("guided_regex"));
         assert_eq!(field(json!({"structured_outputs": {"json": "{"}})).as_deref(), Some("structured_outputs.json"));
+        assert_eq!(field(json!({"guided_choice": []})).as_deref(), Some("guided_choice"));
+        let none = json!({"structured_outputs": {"choice": []}});
+        assert_eq!(field(none).as_deref(), Some("structured_outputs.choice"));
         assert_eq!(field(json!({"response_format": {"type": "xml"}})).as_deref(), Some("response_format.type"));
         assert_eq!(
             field(json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}})).as_deref(),

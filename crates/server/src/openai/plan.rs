@@ -19,7 +19,7 @@ pub(crate) enum Dialect {
 
 /// Answers to one prompt at most.
 const ANSWERS: usize = 16;
-/// Prompts of one request at most.
+/// Prompts of one request at most, and answers to all of them.
 const PROMPTS: usize = 1024;
 /// Texts that end an answer, at most.
 const STOPS: usize = 4;
@@ -32,8 +32,10 @@ const COMPLETION: usize = 16;
 pub(crate) struct Plan {
     pub(crate) dialect: Dialect,
     pub(crate) writer: Writer,
-    /// For each prompt as many as there are answers to it, in order.
-    pub(crate) requests: Vec<Request>,
+    /// Each, with the tokens that an answer to it may have.
+    prompts: Vec<(Vec<u32>, usize)>,
+    /// What all requests have in common.
+    common: Request,
     /// Answers to each prompt.
     pub(crate) answers: usize,
     pub(crate) stops: Vec<String>,
@@ -70,17 +72,41 @@ impl Plan {
             Dialect::Completion => completion(&writer, read(body)?)?,
         };
         let answers = within("n", common.n.unwrap_or(1), 1, ANSWERS)?;
+        if own.prompts.len() * answers > PROMPTS {
+            let message = format!("{answers} answers to each of {} prompts are more than {PROMPTS}", own.prompts.len());
+            return Err(invalid("n", message));
+        }
+        let (request, allowance) = request(&writer, &own, &common)?;
         let (usage, stream) = (common.stream_options.as_ref().and_then(|options| options.include_usage), common.stream);
         Ok(Self {
             dialect,
-            requests: requests(&writer, &own, &common, answers)?,
+            log_probabilities: own.likeliest.is_some(),
+            prompts: with_room(&writer, own, allowance)?,
+            common: request,
             answers,
             stops: stops(common.stop)?,
-            log_probabilities: own.likeliest.is_some(),
             stream: stream.unwrap_or(false),
             usage: usage.unwrap_or(false),
             writer,
         })
+    }
+
+    /// How many answers there are to all prompts.
+    pub(crate) fn choices(&self) -> usize {
+        self.prompts.len() * self.answers
+    }
+
+    /// The request for an answer: those to the first prompt come first.
+    pub(crate) fn request(&self, choice: usize) -> Request {
+        let (prompt, most) = &self.prompts[choice / self.answers];
+        let mut request = Request { prompt: prompt.clone(), most: *most, ..self.common.clone() };
+        request.sampling.seed = derived(request.sampling.seed, (choice % self.answers) as u64);
+        request
+    }
+
+    /// Tokens of all prompts, each counted once.
+    pub(crate) fn prompt_tokens(&self) -> usize {
+        self.prompts.iter().map(|(prompt, _)| prompt.len()).sum()
     }
 }
 
@@ -104,13 +130,18 @@ fn prompts(writer: &Writer, prompts: Prompts) -> Result<Vec<Vec<u32>>, ApiError>
     let encode = |text: &String| {
         writer.host.tokenizer().encode(text, true).map_err(|error| invalid("prompt", error.to_string()))
     };
+    let count = match &prompts {
+        Prompts::Text(_) | Prompts::Tokens(_) => 1,
+        Prompts::Texts(texts) => texts.len(),
+        Prompts::TokenLists(lists) => lists.len(),
+    };
+    within("prompt", count, 1, PROMPTS)?;
     let prompts = match prompts {
         Prompts::Text(text) => vec![encode(&text)?],
         Prompts::Texts(texts) => texts.iter().map(encode).collect::<Result<_, _>>()?,
         Prompts::Tokens(tokens) => vec![tokens],
         Prompts::TokenLists(lists) => lists,
     };
-    within("prompt", prompts.len(), 1, PROMPTS)?;
     let vocabulary = writer.host.service().config().vocabulary;
     if let Some(token) = prompts.iter().flatten().find(|token| **token as usize >= vocabulary) {
         return Err(invalid("prompt", format!("{token} is no token: the model has {vocabulary}")));
@@ -150,7 +181,8 @@ fn sampling(common: &Common) -> Result<Sampling, ApiError> {
     Ok(Sampling { temperature, top_p, seed: common.seed.unwrap_or(0).cast_unsigned() })
 }
 
-fn requests(writer: &Writer, own: &Own, common: &Common, answers: usize) -> Result<Vec<Request>, ApiError> {
+/// What all requests have in common, and the tokens of an answer, if anything says them.
+fn request(writer: &Writer, own: &Own, common: &Common) -> Result<(Request, Option<usize>), ApiError> {
     let sampling = sampling(common)?;
     let wanted = form::form(common)?;
     let grammar = wanted
@@ -160,27 +192,26 @@ fn requests(writer: &Writer, own: &Own, common: &Common, answers: usize) -> Resu
     // An answer of the schema is never cut, unless the request says so.
     let longest = grammar.as_ref().and_then(|grammar| grammar.longest());
     let usual = if grammar.is_some() { None } else { own.usual };
-    let allowance = stated.or(longest).or(usual);
     if stated == Some(0) {
         return Err(invalid("max_tokens", "it is 0: an answer has at least one token"));
     }
-    let mut requests = Vec::new();
-    for prompt in &own.prompts {
+    let request = Request {
+        adapter: writer.adapter.clone(),
+        sampling,
+        grammar,
+        likeliest: own.likeliest.unwrap_or(0),
+        ..Request::new(Vec::new(), 0, writer.host.end())
+    };
+    Ok((request, stated.or(longest).or(usual)))
+}
+
+/// The prompts, each with the tokens that an answer to it may have.
+fn with_room(writer: &Writer, own: Own, allowance: Option<usize>) -> Result<Vec<(Vec<u32>, usize)>, ApiError> {
+    let with_room = |prompt: Vec<u32>| {
         let most = room(writer, prompt.len(), allowance, own.field)?;
-        for answer in 0..answers {
-            requests.push(Request {
-                prompt: prompt.clone(),
-                adapter: writer.adapter.clone(),
-                most,
-                end: writer.host.end().to_vec(),
-                sampling: Sampling { seed: derived(sampling.seed, answer as u64), ..sampling },
-                grammar: grammar.clone(),
-                likeliest: own.likeliest.unwrap_or(0),
-                allowed: 0,
-            });
-        }
-    }
-    Ok(requests)
+        Ok((prompt, most))
+    };
+    own.prompts.into_iter().map(with_room).collect()
 }
 
 /// Tokens that the answer to a prompt may have.

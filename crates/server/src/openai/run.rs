@@ -43,10 +43,10 @@ impl<'p> Run<'p> {
     pub(crate) fn start(plan: &'p Plan, patience: Option<Duration>) -> Result<Self, ApiError> {
         let (sender, events) = mpsc::unbounded_channel();
         let mut run = Self { plan, events, choices: Vec::new(), live: 0, patience };
-        for (number, request) in plan.requests.iter().enumerate() {
+        for number in 0..plan.choices() {
             let sender = sender.clone();
             let sink = move |event| sender.send((number, event)).is_ok();
-            let ticket = match plan.writer.host.service().submit(request.clone(), sink) {
+            let ticket = match plan.writer.host.service().submit(plan.request(number), sink) {
                 Ok(ticket) => ticket,
                 Err(lm::Error::Busy) => return Err(ApiError::Busy),
                 Err(error) => return Err(ApiError::Undecidable(error.to_string())),
@@ -105,10 +105,10 @@ impl<'p> Run<'p> {
 
     /// What all answers took, so far.
     pub(crate) fn usage(&self) -> Usage {
-        let first = || self.choices.iter().zip(&self.plan.requests).step_by(self.plan.answers);
-        let prompt_tokens = first().map(|(_, request)| request.prompt.len()).sum();
+        let prompt_tokens = self.plan.prompt_tokens();
         let completion_tokens = self.choices.iter().map(|answering| answering.choice.length).sum();
-        let cached: Option<usize> = first().map(|(answering, _)| answering.cached).sum();
+        let first = self.choices.iter().step_by(self.plan.answers);
+        let cached: Option<usize> = first.map(|answering| answering.cached).sum();
         Usage {
             prompt_tokens,
             completion_tokens,

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::Frame;
 use serde::Serialize;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::answer::Envelope;
@@ -23,6 +23,9 @@ use super::{chat, completion, error};
 use crate::gate::Place;
 use crate::{ApiError, State};
 
+/// Frames that a caller may be behind.
+const BEHIND: usize = 256;
+
 /// What ends a stream.
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
@@ -31,16 +34,15 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 /// # Errors
 /// Why there is no first piece.
 pub(crate) async fn stream(state: &Arc<State>, plan: Plan, patience: Duration) -> Result<Response, ApiError> {
-    let (sender, frames) = mpsc::unbounded_channel();
+    let (sender, frames) = mpsc::channel(BEHIND);
     let (begun, beginning) = oneshot::channel();
-    // The answer takes up a place until its end, as others do.
-    let place = Place::further(state);
+    let state = Arc::clone(state);
     tokio::spawn(async move {
-        let _place = place;
-        let events = Events { plan: &plan, envelope: Envelope::new(&plan), sender: &sender };
+        let events =
+            Events { plan: &plan, envelope: Envelope::new(&plan), outlet: Outlet { sender: &sender, patience } };
         tokio::select! {
-            () = events.send(begun, patience) => {}
-            // The caller went away: what is dropped here gives the answers up.
+            // A caller that went away, or reads no more: what is dropped here gives the answers up.
+            _ = events.send(&state, begun) => {}
             () = sender.closed() => {}
         }
     });
@@ -49,77 +51,105 @@ pub(crate) async fn stream(state: &Arc<State>, plan: Plan, patience: Duration) -
     Ok((headers, Body::new(Frames(frames))).into_response())
 }
 
+/// The caller reads no more.
+#[derive(Debug, PartialEq, Eq)]
+struct Gone;
+
+/// Where the frames go.
+struct Outlet<'s> {
+    sender: &'s Sender<Bytes>,
+    /// How long the caller may read nothing.
+    patience: Duration,
+}
+
+impl Outlet<'_> {
+    async fn send(&self, frame: Bytes) -> Result<(), Gone> {
+        tokio::time::timeout(self.patience, self.sender.send(frame)).await.map_err(|_| Gone)?.map_err(|_| Gone)
+    }
+}
+
 /// The events of one stream.
 struct Events<'s> {
     plan: &'s Plan,
     envelope: Envelope,
-    sender: &'s UnboundedSender<Bytes>,
+    outlet: Outlet<'s>,
 }
 
 impl Events<'_> {
-    async fn send(&self, begun: oneshot::Sender<Result<(), ApiError>>, patience: Duration) {
-        let mut run = match Run::start(self.plan, Some(patience)) {
+    async fn send(&self, state: &Arc<State>, begun: oneshot::Sender<Result<(), ApiError>>) -> Result<(), Gone> {
+        let mut run = match Run::start(self.plan, Some(self.outlet.patience)) {
             Ok(run) => run,
-            Err(refusal) => return drop(begun.send(Err(refusal))),
+            Err(refusal) => return begun.send(Err(refusal)).map_err(|_| Gone),
         };
         let first = match run.next().await {
             Ok(first) => first,
-            Err(refusal) => return drop(begun.send(Err(refusal))),
+            Err(refusal) => return begun.send(Err(refusal)).map_err(|_| Gone),
         };
-        // Nobody is left to hear it if this fails, which `closed` tells.
-        let _ = begun.send(Ok(()));
-        self.begin();
-        if let Err(refusal) = self.pieces(&mut run, first).await {
-            self.event(&error::body(&refusal, None));
+        // The answer takes up a place until its end, as others do; until now the request had one.
+        let _place = Place::further(state);
+        begun.send(Ok(())).map_err(|_| Gone)?;
+        self.begin().await?;
+        if let Some(refusal) = self.pieces(&mut run, first).await? {
+            self.event(&error::body(&refusal, None)).await?;
         } else if self.plan.usage {
             match self.plan.dialect {
-                Dialect::Chat => self.event(&chat::usage(self.envelope.clone(), run.usage())),
-                Dialect::Completion => self.event(&completion::usage(self.envelope.clone(), run.usage())),
+                Dialect::Chat => self.event(&chat::usage(self.envelope.clone(), run.usage())).await?,
+                Dialect::Completion => self.event(&completion::usage(self.envelope.clone(), run.usage())).await?,
             }
         }
-        let _ = self.sender.send(Bytes::from_static(DONE));
+        self.outlet.send(Bytes::from_static(DONE)).await
     }
 
     /// Says whose turn it is, in each answer of a chat.
-    fn begin(&self) {
+    async fn begin(&self) -> Result<(), Gone> {
         if self.plan.dialect == Dialect::Chat {
-            (0..self.plan.requests.len()).for_each(|index| self.event(&chat::beginning(self.envelope.clone(), index)));
-        }
-    }
-
-    async fn pieces(&self, run: &mut Run<'_>, first: Option<Piece>) -> Result<(), ApiError> {
-        let mut next = first;
-        while let Some(piece) = next {
-            match self.plan.dialect {
-                Dialect::Chat => self.chat(piece),
-                Dialect::Completion => self.event(&completion::chunk(self.plan, self.envelope.clone(), piece)),
+            for index in 0..self.plan.choices() {
+                self.event(&chat::beginning(self.envelope.clone(), index)).await?;
             }
-            next = run.next().await?;
         }
         Ok(())
     }
 
+    /// All pieces; why there are no more, if the engine failed.
+    async fn pieces(&self, run: &mut Run<'_>, first: Option<Piece>) -> Result<Option<ApiError>, Gone> {
+        let mut next = first;
+        while let Some(piece) = next {
+            match self.plan.dialect {
+                Dialect::Chat => self.chat(piece).await?,
+                Dialect::Completion => {
+                    self.event(&completion::chunk(self.plan, self.envelope.clone(), piece)).await?;
+                }
+            }
+            next = match run.next().await {
+                Ok(next) => next,
+                Err(refusal) => return Ok(Some(refusal)),
+            };
+        }
+        Ok(None)
+    }
+
     /// The end of an answer has a piece of its own.
-    fn chat(&self, mut piece: Piece) {
+    async fn chat(&self, mut piece: Piece) -> Result<(), Gone> {
         let end =
             piece.finish.take().map(|finish| Piece { choice: piece.choice, finish: Some(finish), ..Piece::default() });
         let says = !piece.text.is_empty() || !piece.tokens.is_empty();
         for piece in says.then_some(piece).into_iter().chain(end) {
-            self.event(&chat::chunk(self.plan, self.envelope.clone(), piece));
+            self.event(&chat::chunk(self.plan, self.envelope.clone(), piece)).await?;
         }
+        Ok(())
     }
 
-    fn event(&self, content: &impl Serialize) {
+    async fn event(&self, content: &impl Serialize) -> Result<(), Gone> {
         let mut text = b"data: ".to_vec();
         // Strings and numbers alone: this cannot fail.
         let _ = serde_json::to_writer(&mut text, content);
         text.extend_from_slice(b"\n\n");
-        let _ = self.sender.send(text.into());
+        self.outlet.send(text.into()).await
     }
 }
 
 /// A body that ends when its sender does.
-struct Frames(UnboundedReceiver<Bytes>);
+struct Frames(Receiver<Bytes>);
 
 impl HttpBody for Frames {
     type Data = Bytes;
@@ -130,5 +160,23 @@ impl HttpBody for Frames {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_that_reads_no_more_is_given_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let (sender, mut frames) = mpsc::channel(1);
+        let outlet = Outlet { sender: &sender, patience: Duration::from_millis(10) };
+        let send = || runtime.block_on(outlet.send(Bytes::from_static(DONE)));
+        assert_eq!((send(), send()), (Ok(()), Err(Gone)));
+        assert!(frames.blocking_recv().is_some());
+        assert_eq!(send(), Ok(()));
+        drop(frames);
+        assert_eq!(send(), Err(Gone));
     }
 }
