@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::batches::Batches;
@@ -21,6 +22,9 @@ use crate::{ApiError, Error, Settings};
 /// What folders end in that are not complete yet.
 pub(crate) const PART: &str = ".part";
 
+/// Files that may be uploaded at once.
+const UPLOADS: usize = 4;
+
 /// See the module.
 pub(crate) struct Data {
     pub(crate) files: Files,
@@ -29,6 +33,8 @@ pub(crate) struct Data {
     pub(crate) jobs: Option<Arc<Jobs>>,
     /// The largest file that may be uploaded, in bytes.
     pub(crate) file_bytes: u64,
+    /// Places for files that are being uploaded.
+    pub(crate) uploads: Semaphore,
     _lock: File,
 }
 
@@ -50,7 +56,14 @@ impl Data {
             true => Some(Arc::new(Jobs::open(&folder, files.clone(), settings)?)),
             false => None,
         };
-        Ok(Self { files, batches, jobs, file_bytes: settings.max_file_bytes, _lock: lock })
+        Ok(Self {
+            files,
+            batches,
+            jobs,
+            file_bytes: settings.max_file_bytes,
+            uploads: Semaphore::new(UPLOADS),
+            _lock: lock,
+        })
     }
 }
 

@@ -155,6 +155,21 @@ fn uploads_that_cannot_be_leave_nothing() {
     ask("multipart/form-data; boundary=cut", "--cut\r\nnonsense").refuses(400, "invalid_field");
     let no_file = "--cut\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--cut--\r\n";
     assert_eq!(ask("multipart/form-data; boundary=cut", no_file).refuses(400, "invalid_field")["param"], "file");
+    let part = |name: &str, content: &str| {
+        format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a\"\r\n\r\n{content}\r\n")
+    };
+    let kind = "multipart/form-data; boundary=cut";
+    let twice = part("file", "x") + &part("file", "y") + &part("purpose", "batch") + "--cut--\r\n";
+    assert_eq!(ask(kind, &twice).refuses(400, "invalid_field")["param"], "file");
+    let long = part("other", &"x".repeat(2000)) + "--cut--\r\n";
+    assert_eq!(ask(kind, &long).refuses(400, "invalid_field")["param"], "other");
+    let many = part("other", "x").repeat(17) + "--cut--\r\n";
+    assert_eq!(ask(kind, &many).refuses(400, "invalid_field")["param"], "body");
+    // One that says beforehand that it is much too large is not read.
+    let mut client = running.connect();
+    client.send(b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=cut\r\n");
+    client.send(b"Content-Length: 2000000\r\n\r\n--cut\r\n");
+    client.answer().expect("an answer").refuses(413, "body_too_large");
     // A caller that goes away in the middle.
     let mut client = running.connect();
     client.send(b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=cut\r\n");
@@ -166,6 +181,29 @@ fn uploads_that_cannot_be_leave_nothing() {
         assert!(Instant::now() < end, "something is left of refused uploads");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn few_files_are_uploaded_at_once() {
+    let running = start(&settings("places"), echo());
+    let under_way: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = running.connect();
+            client.send(b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=cut\r\n");
+            client.send(b"Content-Length: 500\r\n\r\n--cut\r\n");
+            client
+        })
+        .collect();
+    let end = Instant::now() + Duration::from_secs(20);
+    let reach = |status: u16| {
+        while upload(&running, "a", "batch", "x").status != status {
+            assert!(Instant::now() < end, "never {status}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    reach(503);
+    drop(under_way);
+    reach(200);
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{self, DefaultBodyLimit, FromRequest, Multipart, Path, Request};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -23,8 +25,17 @@ use crate::{ApiError, State};
 /// Bytes that are written to the disk, or sent, at once.
 const PIECE: usize = 1 << 20;
 
+/// Fields of a form.
+const FIELDS: usize = 16;
+
 /// Bytes of a field that is no file.
 const FIELD_BYTES: usize = 1 << 10;
+
+/// Bytes of a form beside those of its file.
+const BESIDE: u64 = 1 << 20;
+
+/// Bytes that a caller has to send in a second, on the whole.
+const LEAST_PACE: u64 = 1 << 17;
 
 /// What files may be for.
 const PURPOSES: [&str; 2] = ["batch", "fine-tune"];
@@ -67,47 +78,72 @@ pub(crate) async fn upload(
     extract::State(state): extract::State<Arc<State>>,
     mut request: Request,
 ) -> Result<Json<FileObject>, ApiError> {
-    let files = state.data()?.files.clone();
-    // The limit is that of files, and counted below.
-    DefaultBodyLimit::disable().apply(&mut request);
+    let data = state.data()?;
+    let _place = data.uploads.try_acquire().map_err(|_| ApiError::Busy)?;
+    let most = data.file_bytes.saturating_add(BESIDE);
+    let stated = request.body().size_hint().upper();
+    if stated.is_some_and(|stated| stated > most) {
+        return Err(too_large(data.file_bytes));
+    }
+    DefaultBodyLimit::max(usize::try_from(most).unwrap_or(usize::MAX)).apply(&mut request);
     let form = Multipart::from_request(request, &()).await;
-    let mut form = form.map_err(|rejection| invalid("content-type", rejection.body_text()))?;
-    let (mut file, mut purpose) = (None, None);
-    while let Some(field) = arrived(&state, form.next_field()).await? {
-        match field.name() {
-            Some("file") => {
-                let name = field.file_name().unwrap_or("upload").chars().take(255).collect::<String>();
-                let files = files.clone();
-                let incoming = on_disk(move || files.receive().map_err(|error| ApiError::fault(&error))).await?;
-                file = Some((name, receive(&state, incoming, field).await?));
-            }
-            Some("purpose") => purpose = Some(text(&state, field).await?),
-            _ => {}
-        }
-    }
-    let purpose = purpose.ok_or_else(|| invalid("purpose", "the field is missing".to_owned()))?;
+    let form = form.map_err(|rejection| ApiError::invalid("content-type", rejection.body_text()))?;
+    let time = state.limits.request_timeout + Duration::from_secs(stated.unwrap_or(most) / LEAST_PACE);
+    let Parts { file, purpose } =
+        tokio::time::timeout(time, read(&state, form)).await.map_err(|_| ApiError::BodyTimeout)??;
+    let purpose = purpose.ok_or_else(|| ApiError::invalid("purpose", "the field is missing"))?;
     if !PURPOSES.contains(&purpose.as_str()) {
-        return Err(invalid("purpose", format!("files are for {}", PURPOSES.join(" or "))));
+        return Err(ApiError::invalid("purpose", format!("files are for {}", PURPOSES.join(" or "))));
     }
-    let (filename, incoming) = file.ok_or_else(|| invalid("file", "the field is missing".to_owned()))?;
+    let (filename, incoming) = file.ok_or_else(|| ApiError::invalid("file", "the field is missing"))?;
     let finish = move || incoming.finish(About { filename, purpose }).map_err(|error| ApiError::fault(&error));
     on_disk(finish).await.map(Json)
 }
 
-fn invalid(field: &str, message: String) -> ApiError {
-    ApiError::Invalid { field: field.to_owned(), message }
+/// What a form has.
+#[derive(Default)]
+struct Parts {
+    file: Option<(String, Incoming)>,
+    purpose: Option<String>,
+}
+
+async fn read(state: &State, mut form: Multipart) -> Result<Parts, ApiError> {
+    let mut parts = Parts::default();
+    for _ in 0..=FIELDS {
+        let Some(field) = arrived(state, form.next_field()).await? else { return Ok(parts) };
+        match field.name() {
+            Some("file") if parts.file.is_some() => return Err(ApiError::invalid("file", "there are several")),
+            Some("file") => {
+                let name = field.file_name().unwrap_or("upload").chars().take(255).collect::<String>();
+                let files = state.data()?.files.clone();
+                let incoming = on_disk(move || files.receive().map_err(|error| ApiError::fault(&error))).await?;
+                parts.file = Some((name, receive(state, incoming, field).await?));
+            }
+            Some("purpose") => parts.purpose = Some(text(state, field).await?),
+            // Clients may send more, all of it short.
+            _ => drop(text(state, field).await?),
+        }
+    }
+    Err(ApiError::invalid("body", format!("the form has more than {FIELDS} fields")))
+}
+
+fn too_large(limit: u64) -> ApiError {
+    ApiError::TooLarge { limit: usize::try_from(limit).unwrap_or(usize::MAX) }
 }
 
 /// The next part of a form, which has as much time as a whole request elsewhere.
 async fn arrived<T>(state: &State, part: impl Future<Output = Result<T, MultipartError>>) -> Result<T, ApiError> {
     match tokio::time::timeout(state.limits.request_timeout, part).await {
-        Ok(part) => part.map_err(|error| invalid("body", error.body_text())),
+        Ok(part) => part.map_err(|error| match (error.status(), state.data()) {
+            (StatusCode::PAYLOAD_TOO_LARGE, Ok(data)) => too_large(data.file_bytes),
+            _ => ApiError::invalid("body", error.body_text()),
+        }),
         Err(_) => Err(ApiError::BodyTimeout),
     }
 }
 
-/// Writes a file as it comes, a piece at a time. One that is too large is heard out, so that its sender reads why it is
-/// refused.
+/// Writes a file as it comes, a piece at a time. One that is a little too large is heard out, so that its sender reads
+/// why it is refused.
 async fn receive(state: &State, mut incoming: Incoming, mut field: Field<'_>) -> Result<Incoming, ApiError> {
     let limit = state.data()?.file_bytes;
     let (mut piece, mut length) = (Vec::new(), 0);
@@ -123,7 +159,7 @@ async fn receive(state: &State, mut incoming: Incoming, mut field: Field<'_>) ->
         }
     }
     if length > limit {
-        return Err(ApiError::TooLarge { limit: usize::try_from(limit).unwrap_or(usize::MAX) });
+        return Err(too_large(limit));
     }
     Ok(write(incoming, piece).await?.0)
 }
@@ -143,10 +179,10 @@ async fn text(state: &State, mut field: Field<'_>) -> Result<String, ApiError> {
     while let Some(bytes) = arrived(state, field.chunk()).await? {
         text.extend_from_slice(&bytes);
         if text.len() > FIELD_BYTES {
-            return Err(invalid(&name, "it is too long".to_owned()));
+            return Err(ApiError::invalid(&name, "it is too long"));
         }
     }
-    String::from_utf8(text).map_err(|_| invalid(&name, "it is not UTF-8".to_owned()))
+    String::from_utf8(text).map_err(|_| ApiError::invalid(&name, "it is not UTF-8"))
 }
 
 /// The uploaded files, and those that batches have written.
