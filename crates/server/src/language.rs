@@ -155,11 +155,7 @@ impl Learned {
         let own = name.is_none_or(|name| name == opened.name);
         let Some(host) = &opened.host else {
             let message = format!("`{}` decides cases and writes no text: see /v1/desks", opened.name);
-            return if own && name.is_some() {
-                Err(ApiError::invalid("model", message))
-            } else {
-                Ok(None)
-            };
+            return if own && name.is_some() { Err(ApiError::invalid("model", message)) } else { Ok(None) };
         };
         let adapter = name.filter(|name| !own && host.service().adapters().iter().any(|known| known == name));
         if !own && adapter.is_none() {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::language::Learned;
 use crate::{Error, Model, State};
 
 /// Loads every model for the first time.
@@ -16,7 +17,9 @@ pub(crate) fn load_all(state: &State) -> Result<(), Error> {
         note(model, "loaded");
     }
     let mut names = HashSet::new();
-    match state.learned().map(|opened| opened.name.clone()).find(|name| !names.insert(name.clone())) {
+    let adapters = state.learned.iter().flat_map(Learned::cards).filter(|card| card.parent.is_some());
+    let mut all = state.learned().map(|opened| opened.name.clone()).chain(adapters.map(|card| card.id));
+    match all.find(|name| !names.insert(name.clone())) {
         Some(name) => Err(Error::TwoModels(name)),
         None => Ok(()),
     }

@@ -66,7 +66,8 @@ impl TrainRequest {
             None if self.recipe.contains('=') => self.recipe.clone(),
             None => return Err(ApiError::invalid("recipe", "it is no shipped recipe, no uploaded file and no TOML")),
         };
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ApiError::invalid("recipe", error.message()))?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| ApiError::invalid("recipe", error.message()))?;
         harmless_toml(&toml::Value::Table(table)).map_err(|problem| ApiError::invalid("recipe", problem))?;
         Ok(Recipe::Own(text))
     }
@@ -90,7 +91,11 @@ impl TrainRequest {
         let Some(name) = &self.name else { return Ok(None) };
         let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
         let good = (1..=64).contains(&name.len()) && name.bytes().all(letter) && !name.starts_with(['-', '_']);
-        if good { Ok(Some(name.clone())) } else { Err(ApiError::invalid("name", "write up to 64 of a-z, 0-9, - and _")) }
+        if good {
+            Ok(Some(name.clone()))
+        } else {
+            Err(ApiError::invalid("name", "write up to 64 of a-z, 0-9, - and _"))
+        }
     }
 }
 
