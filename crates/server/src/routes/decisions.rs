@@ -15,7 +15,6 @@ use utoipa::{IntoParams, ToSchema};
 use crate::State;
 use crate::api_error::{ApiError, Refusals};
 use crate::body::{self, Asked, Whole};
-use crate::deciding::Deciding;
 use crate::work::Caller;
 
 /// The desk whose cases `/predict` takes.
