@@ -155,10 +155,11 @@ fn cases(body: &Bytes) -> Result<Vec<(u64, &str)>, ApiError> {
 }
 
 fn lines(desk: &dyn Desk, decider: &dyn Decider, cases: &[(u64, &str)]) -> Vec<DecisionLine> {
-    let read =
-        |(number, text): &(u64, &str)| (*number, Case::read(text.as_bytes(), *number).map_err(|e| e.to_string()));
+    let cases = cases.iter().copied();
+    let cases =
+        cases.map(|(number, text)| (number, Case::read(text.as_bytes(), number).map_err(|error| error.to_string())));
     let mut worker = decider.worker();
-    decide_cases(desk, decider.identity(), &mut *worker, cases.iter().map(read).collect())
+    decide_cases(desk, decider.identity(), &mut *worker, cases.collect())
 }
 
 /// Lets a model decide, until all is decided or nobody waits any more.
