@@ -68,7 +68,7 @@ pub(crate) enum Answer {
 
 /// A request's body that was read.
 enum Read {
-    Plan(Plan),
+    Plan(Box<Plan>),
     /// It says what the answer must be, which is yet to be compiled: the size of a body does not say how long that
     /// takes.
     Form(Value),
@@ -82,10 +82,14 @@ pub(crate) async fn answer(state: &Arc<State>, dialect: Dialect, bytes: Bytes) -
     let (shared, size) = (Arc::clone(state), bytes.len());
     let read = move || {
         let body: Value = body::json(&bytes)?;
-        if form::is_asked(&body) { Ok(Read::Form(body)) } else { Plan::new(&shared, dialect, &body).map(Read::Plan) }
+        if form::is_asked(&body) {
+            Ok(Read::Form(body))
+        } else {
+            Plan::new(&shared, dialect, &body).map(|plan| Read::Plan(Box::new(plan)))
+        }
     };
     let plan = match state.work.run(&state.plans_pace, size, read).await? {
-        Read::Plan(plan) => plan,
+        Read::Plan(plan) => *plan,
         Read::Form(body) => {
             let shared = Arc::clone(state);
             state.work.long(move || Plan::new(&shared, dialect, &body)).await?
