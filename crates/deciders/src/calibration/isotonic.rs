@@ -19,8 +19,18 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(odds: f64, truth: bool, weight: f64) -> Self {
-        Self { weight, positives: if truth { weight } else { 0.0 }, odds: odds * weight, first: odds, last: odds }
+    /// Of cases with the same log-odds.
+    fn of(cases: &[(f64, bool)]) -> Self {
+        let (odds, weight) = (cases[0].0, cases.len() as f64);
+        let positives = cases.iter().filter(|(_, truth)| *truth).count() as f64;
+        Self { weight, positives, odds: odds * weight, first: odds, last: odds }
+    }
+
+    /// Takes in half a case with the log-odds of its own cases, which are all the same.
+    fn add_half(&mut self, truth: bool) {
+        self.odds += 0.5 * self.first;
+        self.weight += 0.5;
+        self.positives += if truth { 0.5 } else { 0.0 };
     }
 
     fn share(&self) -> f64 {
@@ -44,9 +54,8 @@ impl Pool {
 }
 
 /// The points of the curve for log-odds with their truths, of which there are some of each kind.
-pub(super) fn fit(mut cases: Vec<(f64, bool)>) -> Vec<(f64, f64)> {
-    cases.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let pools = pools(&cases);
+pub(super) fn fit(cases: Vec<(f64, bool)>) -> Vec<(f64, f64)> {
+    let pools = pooled(groups(cases));
     let share = |place: Option<usize>| place.and_then(|place| pools.get(place)).map(Pool::share);
     let mut points: Vec<(f64, f64)> = Vec::new();
     for (place, pool) in pools.iter().enumerate() {
@@ -72,17 +81,27 @@ pub(super) fn fit(mut cases: Vec<(f64, bool)>) -> Vec<(f64, f64)> {
 /// How much a pool is tilted, as a part of the distance to its closer neighbour: so little that none overtakes another.
 const TILT: f64 = 0.4;
 
-/// Cases in order, pooled so that shares rise.
-fn pools(cases: &[(f64, bool)]) -> Vec<Pool> {
-    let (first, last) = (cases[0].0, cases[cases.len() - 1].0);
-    let inner = cases.iter().map(|(odds, truth)| Pool::new(*odds, *truth, 1.0));
-    let ends = [Pool::new(first, true, 0.5), Pool::new(last, false, 0.5)];
-    let mut pools: Vec<Pool> = Vec::new();
-    for pool in std::iter::once(ends[0]).chain(inner).chain([ends[1]]) {
-        pools.push(pool);
+/// Cases by their log-odds, in order. What order they came in says nothing: equal ones are one group, whatever their
+/// truths. The outermost groups take in half a case of the other kind.
+fn groups(mut cases: Vec<(f64, bool)>) -> Vec<Pool> {
+    cases.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut groups: Vec<Pool> = cases.chunk_by(|a, b| a.0 == b.0).map(Pool::of).collect();
+    if let Some(lowest) = groups.first_mut() {
+        lowest.add_half(true);
+    }
+    if let Some(highest) = groups.last_mut() {
+        highest.add_half(false);
+    }
+    groups
+}
+
+/// Neighbours joined until shares rise.
+fn pooled(groups: Vec<Pool>) -> Vec<Pool> {
+    let mut pools: Vec<Pool> = Vec::with_capacity(groups.len());
+    for group in groups {
+        pools.push(group);
         while let [.., before, pool] = &mut pools[..] {
-            // Equal scores are one pool, whatever their truths.
-            if before.share() < pool.share() && before.last < pool.first {
+            if before.share() < pool.share() {
                 break;
             }
             before.join(&*pool);
@@ -121,6 +140,30 @@ mod tests {
         assert!(((points[2].1 + points[3].1) / 2.0 - 0.5).abs() < 1e-12);
         assert!(((points[4].1 + 1.5 * points[5].1) / 2.5 - 0.8).abs() < 1e-12, "{points:?}");
         assert!(points.windows(2).all(|pair| pair[0].1 < pair[1].1), "{points:?}");
+    }
+
+    #[test]
+    fn the_order_of_cases_says_nothing() {
+        // A hundred cases at each of two scores, of which a fifth and four fifths are positive.
+        let cases: Vec<(f64, bool)> =
+            (0..200).map(|at| if at % 2 == 0 { (-1.0, at / 2 % 5 == 0) } else { (1.0, at / 2 % 5 != 0) }).collect();
+        let points = fit(cases.clone());
+        assert!(
+            (value(&points, -1.0) - 20.5 / 100.5).abs() < 1e-12 && (value(&points, 1.0) - 80.0 / 100.5).abs() < 1e-12
+        );
+        let negatives_first = |cases: &mut Vec<(f64, bool)>| cases.sort_by_key(|(_, truth)| *truth);
+        let positives_first = |cases: &mut Vec<(f64, bool)>| cases.sort_by_key(|(_, truth)| !truth);
+        let shuffled = |cases: &mut Vec<(f64, bool)>| {
+            (1..cases.len()).for_each(|place| cases.swap(place, place * 7919 % (place + 1)));
+        };
+        let orders: [&dyn Fn(&mut Vec<(f64, bool)>); 4] =
+            [&|cases| cases.reverse(), &negatives_first, &positives_first, &shuffled];
+        for order in orders {
+            let mut other = cases.clone();
+            order(&mut other);
+            assert_ne!(other, cases);
+            assert_eq!(fit(other), points);
+        }
     }
 
     #[test]
