@@ -51,7 +51,11 @@ pub struct Cascade {
 impl Cascade {
     /// A cascade of some stages, at least one, under a name.
     pub fn new(name: &str, stages: Vec<Stage>) -> Self {
-        let part = |stage: &Stage| format!("{} {:?}\n", stage.decider.identity().hash, stage.band);
+        // The program is a part of what decides, and so is which of two endpoints is asked.
+        let part = |stage: &Stage| {
+            let Identity { name, version, hash } = stage.decider.identity();
+            format!("{name} {version} {hash} {:?}\n", stage.band)
+        };
         let text: String = stages.iter().map(part).collect();
         Self {
             asked: stages.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -177,9 +181,12 @@ mod tests {
         }
     }
 
+    fn identity(name: &str, version: &str) -> Identity {
+        Identity { name: name.to_owned(), version: version.to_owned(), hash: "same".to_owned() }
+    }
+
     fn stage(name: &str, cost: f64, band: Band) -> Stage {
-        let identity = Identity { name: name.to_owned(), version: "1".to_owned(), hash: name.to_owned() };
-        Stage { decider: Box::new(Scores(identity)), cost, band }
+        Stage { decider: Box::new(Scores(identity(name, "1"))), cost, band }
     }
 
     #[test]
@@ -197,6 +204,16 @@ mod tests {
         assert!(account.text.contains("4 (66.7 %) on to dear") && account.text.contains("76.7 %"), "{}", account.text);
         let other = Cascade::new("test", vec![stage("cheap", 1.0, Band::ALL), stage("dear", 10.0, Band::ALL)]);
         assert_ne!(other.identity(), cascade.identity());
+    }
+
+    #[test]
+    fn its_identity_covers_all_that_names_its_stages() {
+        let last = |name: &str, version: &str| {
+            let last = Stage { decider: Box::new(Scores(identity(name, version))), cost: 1.0, band: Band::ALL };
+            Cascade::new("test", vec![stage("cheap", 1.0, Band::ALL), last]).identity().clone()
+        };
+        assert_eq!(last("dear", "1"), last("dear", "1"));
+        assert!(last("dear", "1") != last("dearer", "1") && last("dear", "1") != last("dear", "2"));
     }
 
     #[test]
