@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use decision::Identity;
-use lm::Precision;
+use lm::{Precision, WeightStorage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -165,13 +165,16 @@ impl Manifest {
         Ok(lm::replace(&folder.join(MANIFEST), text.as_bytes())?)
     }
 
-    /// Who decides: the hash covers the weights, how cases come to them and how scores become probabilities, and
-    /// neither figures nor the past.
-    pub fn identity(&self) -> Identity {
+    /// Who decides: the hash covers the weights and how they are held, how cases come to them and how scores become
+    /// probabilities, and neither figures nor the past.
+    pub fn identity(&self, storage: WeightStorage) -> Identity {
         let mut text = format!("{} {} {:?} {:?}\n", self.desk, self.input, self.precision, self.answer_tokens);
         for (name, digest) in &self.files {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{digest}  {name}");
+        }
+        if storage != WeightStorage::Plain {
+            let _ = writeln!(text, "{storage:?}");
         }
         if let Some(calibration) = &self.calibration {
             let _ = writeln!(text, "{}", serde_json::to_string(&calibration.curve).expect("a curve is JSON"));
@@ -233,4 +236,22 @@ fn digests(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
         all.insert(name, sha256(&std::fs::read(&path).map_err(failed(&path))?));
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_decides_depends_on_how_weights_are_held() {
+        let manifest: Manifest = serde_json::from_value(serde_json::json!({
+            "format": FORMAT, "desk": "transactions", "kind": "decoder", "version": "1", "input": "words 1",
+            "precision": "bf16", "files": {"model.safetensors": "00"}, "recipe": {}, "training": {}, "scorecards": []
+        }))
+        .expect("a manifest");
+        let identities =
+            [WeightStorage::Plain, WeightStorage::Int8, WeightStorage::Nf4].map(|held| manifest.identity(held));
+        assert_eq!(identities[0], manifest.identity(WeightStorage::Plain));
+        assert!(identities[0] != identities[1] && identities[1] != identities[2] && identities[0] != identities[2]);
+    }
 }

@@ -3,45 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ::lm::WeightStorage;
 use ::lm::constraint::{Form, Grammar};
 use ::lm::inference::{Finish, Host, HostOptions, Reply, Request, ServiceOptions};
 use ::lm::text::{Composer, ExampleOptions, TooLong, Turns};
 use decision::{Case, DecideError, Decider, Decision, Identity, Worker};
-use serde_json::Value;
 
 use crate::artifact::{Error, Manifest};
 use crate::calibration::{Curve, weigh};
 use crate::outcomes::Step;
 use crate::paths::{Branch, Paths, Statement};
+use crate::reading::{AnswerForm, Reading};
 use crate::{batch, facts};
-
-/// How a desk's cases come to the model, and its answers back.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    /// What the model reads, as the manifest names it.
-    pub input: &'static str,
-    /// The prompt for a case's facts, or why there is none.
-    pub prompt: fn(&Value) -> Result<String, String>,
-    /// The decision that an answer states, or why it states none.
-    pub answer: fn(&str) -> Result<Decision, String>,
-    /// What answers may be, widest first: the narrower ones are for prompts that leave little room.
-    pub forms: fn() -> Vec<AnswerForm>,
-    /// The key of an answer whose value is the outcome.
-    pub key: &'static str,
-    /// The desk's outcomes.
-    pub outcomes: &'static [&'static str],
-    /// The outcomes whose probability is the risk.
-    pub positive: &'static [&'static str],
-}
-
-/// What an answer may be.
-#[derive(Clone, Debug)]
-pub struct AnswerForm {
-    /// As JSON Schema.
-    pub schema: Value,
-    /// Bytes of the longest answer.
-    pub longest: usize,
-}
 
 /// Alternatives that are told of each token: more than a form of enumerated texts ever allows.
 const ALTERNATIVES: usize = 512;
@@ -55,7 +28,9 @@ pub struct Decoder {
     options: ExampleOptions,
     /// Tokens that every answer has room for.
     room: usize,
-    forms: Vec<(Grammar, usize)>,
+    /// What answers may be, and their bytes at most; then the same, ever narrower.
+    widest: (Grammar, usize),
+    narrower: Vec<(Grammar, usize)>,
     /// Each outcome with its closing quote.
     targets: Vec<Vec<u8>>,
     reading: Reading,
@@ -77,14 +52,21 @@ impl Decoder {
         let service = ServiceOptions { threads, ..ServiceOptions::default() };
         let options = HostOptions { precision: manifest.precision, service, ..HostOptions::default() };
         let host = Host::open(&folder.join(crate::MODEL), &options)?;
-        Self::over(Arc::new(host), folder, manifest, reading)
+        Self::over(Arc::new(host), options.storage, folder, manifest, reading)
     }
 
-    /// Decides with a model that was opened already, and that others may ask, too.
+    /// Decides with a model that was opened already, its weights held in some way, and that others may ask, too. A
+    /// calibration is that of plain weights: held otherwise, the model says something a little different.
     ///
     /// # Errors
     /// When the model reads cases differently, or cannot give answers of the form.
-    pub fn over(host: Arc<Host>, folder: &Path, manifest: &Manifest, reading: Reading) -> Result<Self, Error> {
+    pub fn over(
+        host: Arc<Host>,
+        storage: WeightStorage,
+        folder: &Path,
+        manifest: &Manifest,
+        reading: Reading,
+    ) -> Result<Self, Error> {
         manifest.check_input(folder, reading.input)?;
         let place = folder.join(crate::MODEL);
         let unfit = |problem: &str| Error::Unfit { path: place.clone(), problem: problem.to_owned() };
@@ -95,15 +77,16 @@ impl Decoder {
         let room = manifest.answer_tokens.filter(|room| *room < positions);
         let room = room.ok_or_else(|| unfit("the manifest leaves no room for a prompt and an answer"))?;
         let compiled = |form: AnswerForm| Ok((host.grammar(&Form::Schema(form.schema))?, form.longest));
-        let forms = (reading.forms)().into_iter().map(compiled).collect::<Result<_, Error>>()?;
+        let narrower = (reading.narrower)().into_iter().map(compiled).collect::<Result<_, Error>>()?;
         Ok(Self {
             options: example_options(positions),
             room,
-            forms,
+            widest: compiled((reading.form)())?,
+            narrower,
             targets: reading.outcomes.iter().map(|outcome| format!("{outcome}\"").into_bytes()).collect(),
             reading,
             curve: manifest.calibration.as_ref().map(|calibration| calibration.curve.clone()),
-            identity: manifest.identity(),
+            identity: manifest.identity(storage),
             host,
         })
     }
@@ -130,14 +113,14 @@ impl Decoder {
             allowed: ALTERNATIVES,
             ..Request::new(prompt.clone(), form.1, self.host.end())
         };
-        let Some(widest) = self.forms.first() else { return Vec::new() };
         let service = self.host.service();
-        let mut replies = service.answer(prompts.iter().map(|prompt| ask((prompt, widest))).collect());
+        let mut replies = service.answer(prompts.iter().map(|prompt| ask((prompt, &self.widest))).collect());
         let was_cut = |reply: &lm::Result<Reply>| reply.as_ref().is_ok_and(|reply| reply.done.finish == Finish::Length);
         let cut: Vec<usize> = (0..replies.len()).filter(|place| was_cut(&replies[*place])).collect();
         let fitting = |prompt: &Vec<u32>| {
             let room = self.options.longest - prompt.len();
-            self.forms.iter().find(|(_, longest)| *longest <= room).or(self.forms.last()).unwrap_or(widest)
+            let fits = self.narrower.iter().find(|(_, longest)| *longest <= room);
+            fits.or(self.narrower.last()).unwrap_or(&self.widest)
         };
         let again = cut.iter().map(|place| ask((&prompts[*place], fitting(&prompts[*place])))).collect();
         for (place, reply) in cut.into_iter().zip(service.answer(again)) {

@@ -10,6 +10,7 @@ pub mod decoder;
 pub mod multihead;
 pub mod outcomes;
 pub mod paths;
+pub mod reading;
 pub mod remote;
 pub mod rules;
 pub mod trees;
@@ -21,9 +22,9 @@ use sha2::{Digest, Sha256};
 /// Where in an artifact's folder the files of the model are.
 pub const MODEL: &str = "model";
 
-/// What a decider decides with, as a number that names it: hexadecimal SHA-256.
+/// What names a content, such as what a decider decides with: SHA-256 as `sha256sum` writes it.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// The facts of a case, which are an object.

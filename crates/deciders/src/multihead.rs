@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ::lm::WeightStorage;
 use ::lm::multihead::{Multihead as Model, Record};
 use decision::{Case, DecideError, Decider, Decision, Identity, Reason, Worker};
 use rayon::ThreadPool;
@@ -66,7 +67,7 @@ impl Multihead {
         let heads = Heads { decision, escalation: head(ESCALATION), reasons: head(REASONS) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build()?;
         let curve = manifest.calibration.as_ref().map(|calibration| calibration.curve.clone());
-        Ok(Self { model, heads, reading, curve, identity: manifest.identity(), pool })
+        Ok(Self { model, heads, reading, curve, identity: manifest.identity(WeightStorage::Plain), pool })
     }
 
     fn record(&self, case: &Case<'_>) -> Result<Record, DecideError> {

@@ -2,35 +2,43 @@
 
 use serde_json::{Value, json};
 
-use super::options::{Options, PromptStyle, SchemaStyle};
+use super::options::{Endpoint, Options, SchemaStyle};
 use crate::outcomes::Step;
+use crate::reading::AnswerForm;
 
 /// Likeliest tokens that are asked for: the most that OpenAI tells.
 const LIKELIEST: usize = 20;
 
 /// The body of a request.
-pub(super) fn body(options: &Options, prompt: &str, schema: &Value, longest: usize) -> Value {
-    let most = options.tokens.unwrap_or(longest);
-    let mut body = json!({"model": options.model, "temperature": 0, "seed": 0, "max_tokens": most});
-    match options.prompt {
-        PromptStyle::Json => body["messages"] = json!([{"role": "user", "content": prompt}]),
-        PromptStyle::Compact => body["prompt"] = json!(prompt),
+pub(super) fn body(options: &Options, prompt: &str, form: &AnswerForm) -> Value {
+    let most = options.tokens.unwrap_or(form.longest);
+    let mut body = json!({"model": options.model, "temperature": 0, "seed": 0});
+    match options.endpoint {
+        Endpoint::Chat => {
+            body["messages"] = json!([{"role": "user", "content": prompt}]);
+            // The older name is refused by newer models of OpenAI's, and so are both at once.
+            body["max_completion_tokens"] = json!(most);
+        }
+        Endpoint::Completions => {
+            body["prompt"] = json!(prompt);
+            body["max_tokens"] = json!(most);
+        }
     }
     match options.schema {
         SchemaStyle::ResponseFormat => {
-            let named = json!({"name": "decision", "strict": true, "schema": schema});
+            let named = json!({"name": "decision", "strict": true, "schema": form.schema});
             body["response_format"] = json!({"type": "json_schema", "json_schema": named});
         }
-        SchemaStyle::StructuredOutputs => body["structured_outputs"] = json!({"json": schema}),
+        SchemaStyle::StructuredOutputs => body["structured_outputs"] = json!({"json": form.schema}),
         SchemaStyle::None => {}
     }
-    match options.prompt {
+    match options.endpoint {
         _ if !options.logprobs => {}
-        PromptStyle::Json => {
+        Endpoint::Chat => {
             body["logprobs"] = json!(true);
             body["top_logprobs"] = json!(LIKELIEST);
         }
-        PromptStyle::Compact => body["logprobs"] = json!(LIKELIEST),
+        Endpoint::Completions => body["logprobs"] = json!(LIKELIEST),
     }
     body
 }
@@ -66,14 +74,14 @@ impl Answer {
 ///
 /// # Errors
 /// When it has no choice in the form of its path.
-pub(super) fn read(reply: &Value, style: PromptStyle) -> Result<Answer, String> {
+pub(super) fn read(reply: &Value, endpoint: Endpoint) -> Result<Answer, String> {
     let choice = &reply["choices"][0];
     if !choice.is_object() {
         return Err("the endpoint's answer has no choices".to_owned());
     }
-    let (text, steps) = match style {
-        PromptStyle::Json => (&choice["message"]["content"], chat_steps(&choice["logprobs"]["content"])),
-        PromptStyle::Compact => (&choice["text"], completion_steps(&choice["logprobs"])),
+    let (text, steps) = match endpoint {
+        Endpoint::Chat => (&choice["message"]["content"], chat_steps(&choice["logprobs"]["content"])),
+        Endpoint::Completions => (&choice["text"], completion_steps(&choice["logprobs"])),
     };
     let count = |name: &str| reply["usage"][name].as_u64().unwrap_or(0);
     Ok(Answer {

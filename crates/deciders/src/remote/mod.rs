@@ -10,35 +10,15 @@ mod transport;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use decision::{Account, Case, DecideError, Decider, Decision, Identity, Worker};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::calibration::weigh;
 use crate::outcomes::{self, Place, Tally};
+use crate::reading::{AnswerForm, Reading};
 use crate::{facts, sha256};
 use exchange::Answer;
-pub use options::{Options, PromptStyle, SchemaStyle};
+pub use options::{Endpoint, Options, SchemaStyle};
 use transport::Transport;
-
-/// How a desk's cases come to the endpoint, and its answers back.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    /// What the model reads, and in which version.
-    pub input: &'static str,
-    /// The prompt for a case's facts, or why there is none.
-    pub prompt: fn(&Value) -> Result<String, String>,
-    /// The decision that an answer states, or why it states none.
-    pub answer: fn(&str) -> Result<Decision, String>,
-    /// What answers may be, as JSON Schema whose root is an object.
-    pub schema: fn() -> Value,
-    /// Bytes of the longest answer: tokens that an answer may have.
-    pub longest: usize,
-    /// The key of an answer whose value is the outcome.
-    pub key: &'static str,
-    /// The desk's outcomes.
-    pub outcomes: &'static [&'static str],
-    /// The outcomes whose probability is the risk.
-    pub positive: &'static [&'static str],
-}
 
 /// Of the weight of an outcome, what may stay open when its probability is given.
 const OPEN: f64 = 0.01;
@@ -48,6 +28,7 @@ pub struct Remote {
     options: Options,
     transport: Transport,
     reading: Reading,
+    form: AnswerForm,
     targets: Vec<Vec<u8>>,
     identity: Identity,
     prompt_tokens: AtomicU64,
@@ -57,7 +38,8 @@ pub struct Remote {
 impl Remote {
     /// A decider that asks an endpoint. Nothing is sent yet.
     pub fn new(options: Options, reading: Reading) -> Self {
-        let text = format!("{} {:?} {}", reading.input, options.schema, (reading.schema)());
+        let form = (reading.form)();
+        let text = format!("{} {} {} {}", reading.input, options.fingerprint(), form.schema, form.longest);
         let identity = Identity {
             name: format!("remote:{}:{}", options.host(), options.model),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -68,6 +50,7 @@ impl Remote {
             targets: reading.outcomes.iter().map(|outcome| format!("{outcome}\"").into_bytes()).collect(),
             options,
             reading,
+            form,
             identity,
             prompt_tokens: AtomicU64::new(0),
             answer_tokens: AtomicU64::new(0),
@@ -76,8 +59,8 @@ impl Remote {
 
     fn decide(&self, case: &Case<'_>) -> Result<Decision, DecideError> {
         let prompt = (self.reading.prompt)(&facts(case)?).map_err(DecideError::Unfit)?;
-        let body = exchange::body(&self.options, &prompt, &(self.reading.schema)(), self.reading.longest);
-        let answer = self.transport.post(&body).and_then(|reply| exchange::read(&reply, self.options.prompt));
+        let body = exchange::body(&self.options, &prompt, &self.form);
+        let answer = self.transport.post(&body).and_then(|reply| exchange::read(&reply, self.options.endpoint));
         let answer = answer.map_err(DecideError::Failed)?;
         self.prompt_tokens.fetch_add(answer.prompt_tokens, Ordering::Relaxed);
         self.answer_tokens.fetch_add(answer.answer_tokens, Ordering::Relaxed);

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// How cases are written.
+/// What is asked, and with it how cases are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PromptStyle {
-    /// Facts as JSON after an instruction, as a user's message to `/v1/chat/completions`.
-    Json,
-    /// The words that small decoders of ours were trained on, to `/v1/completions`.
-    Compact,
+pub enum Endpoint {
+    /// `/v1/chat/completions`, for models that were told much: `prompt=json`.
+    Chat,
+    /// `/v1/completions`, for small decoders that were trained on prompts of their own: `prompt=compact`.
+    Completions,
 }
 
 /// How the endpoint is told what an answer may be.
@@ -39,8 +39,8 @@ pub struct Options {
     pub timeout: Duration,
     /// How answers are held to their form.
     pub schema: SchemaStyle,
-    /// How cases are written.
-    pub prompt: PromptStyle,
+    /// What is asked.
+    pub endpoint: Endpoint,
     /// Tokens that an answer may have; if left out, what the desk's longest answer could take.
     pub tokens: Option<usize>,
     /// Whether probabilities of tokens are asked for.
@@ -70,7 +70,7 @@ impl Options {
             retries: 4,
             timeout: Duration::from_secs(60),
             schema: SchemaStyle::ResponseFormat,
-            prompt: PromptStyle::Json,
+            endpoint: Endpoint::Chat,
             tokens: None,
             logprobs: false,
             key: key.filter(|key| !key.is_empty()),
@@ -109,9 +109,9 @@ impl Options {
                 }
             }
             "prompt" => {
-                self.prompt = match value {
-                    "json" => PromptStyle::Json,
-                    "compact" => PromptStyle::Compact,
+                self.endpoint = match value {
+                    "json" => Endpoint::Chat,
+                    "compact" => Endpoint::Completions,
                     _ => return None,
                 }
             }
@@ -135,11 +135,20 @@ impl Options {
         authority.rsplit('@').next().unwrap_or_default()
     }
 
+    /// What decides what comes back, and no secret: neither a name and a password before the host nor the key.
+    pub(super) fn fingerprint(&self) -> String {
+        let address = self.address();
+        let (scheme, rest) = address.split_once("://").unwrap_or_default();
+        let path = rest.split_once('/').map_or("", |(_, path)| path);
+        let Self { model, schema, tokens, logprobs, .. } = self;
+        format!("{scheme}://{}/{path} {model} {schema:?} {tokens:?} {logprobs}", self.host())
+    }
+
     /// Where requests go.
     pub(super) fn address(&self) -> String {
-        let path = match self.prompt {
-            PromptStyle::Json => "chat/completions",
-            PromptStyle::Compact => "completions",
+        let path = match self.endpoint {
+            Endpoint::Chat => "chat/completions",
+            Endpoint::Completions => "completions",
         };
         format!("{}/{path}", self.base)
     }
@@ -175,6 +184,26 @@ mod tests {
         assert_eq!(options.tokens, Some(128));
         let options = Options::read("http://host/v1,model=a", None).expect("options");
         assert_eq!(options.address(), "http://host/v1/chat/completions");
+    }
+
+    #[test]
+    fn a_fingerprint_tells_what_decides_and_no_secret() {
+        let of = |text: &str| Options::read(text, Some("key".to_owned())).expect("options").fingerprint();
+        let plain = of("https://host/llm,model=m");
+        assert_eq!(plain, "https://host/llm/v1/chat/completions m ResponseFormat None false");
+        assert_eq!(of("https://name:word@host/llm,model=m,concurrency=3,rate=1/s,retries=0,timeout=9"), plain);
+        for other in [
+            "http://host/llm,model=m",
+            "https://host:1/llm,model=m",
+            "https://host/other,model=m",
+            "https://host/llm,model=n",
+            "https://host/llm,model=m,prompt=compact",
+            "https://host/llm,model=m,schema=none",
+            "https://host/llm,model=m,tokens=9",
+            "https://host/llm,model=m,logprobs=yes",
+        ] {
+            assert_ne!(of(other), plain, "{other}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::*;
 
 /// Bodies that were received, with their paths and keys.
@@ -65,8 +67,8 @@ fn reading() -> Reading {
             let outcome = value["d"].as_str().ok_or("no outcome")?;
             Ok(Decision { outcome: outcome.to_owned(), ..Decision::default() })
         },
-        schema: || json!({"type": "object"}),
-        longest: 40,
+        form: || AnswerForm { schema: json!({"type": "object"}), longest: 40 },
+        narrower: Vec::new,
         key: "d",
         outcomes: &["NO", "YES"],
         positive: &["YES"],
@@ -109,7 +111,11 @@ fn cases_are_asked_about_and_answers_come_back_in_order() {
     assert!(
         head.starts_with("POST /v1/chat/completions") && head.to_lowercase().contains("authorization: bearer secret")
     );
-    assert_eq!((&body["temperature"], &body["seed"], &body["max_tokens"]), (&json!(0), &json!(0), &json!(40)));
+    assert_eq!(
+        (&body["temperature"], &body["seed"], &body["max_completion_tokens"]),
+        (&json!(0), &json!(0), &json!(40))
+    );
+    assert!(body["max_tokens"].is_null(), "newer models refuse the older name");
     assert_eq!(body["response_format"]["json_schema"]["strict"], true);
     assert!(remote.identity().name.starts_with("remote:127.0.0.1:") && remote.identity().name.ends_with(":m"));
 }
@@ -190,4 +196,5 @@ fn probabilities_come_from_the_tokens_that_are_told() {
     assert_eq!(results[0].as_ref().expect("a decision").score, Some(0.875));
     let (head, body) = received.lock().expect("the lock")[1].clone();
     assert!(head.starts_with("POST /v1/completions") && body["logprobs"] == 20 && body["response_format"].is_null());
+    assert!(body["max_tokens"] == 40 && body["max_completion_tokens"].is_null());
 }

@@ -1,6 +1,7 @@
 //! Requests that are sent as often, as fast and as many at a time as was asked for.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -96,7 +97,7 @@ impl Transport {
         }
         let broken = |error: ureq::Error| Failure {
             problem: format!("the endpoint cannot be asked: {error}"),
-            again: Some(Duration::ZERO),
+            again: may_pass(&error).then_some(Duration::ZERO),
         };
         let mut response = request.send(body).map_err(broken)?;
         let status = response.status().as_u16();
@@ -125,6 +126,18 @@ impl Transport {
             turn
         };
         std::thread::sleep(turn.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Whether an error may be gone the next time: a connection that broke, and neither an address that cannot be nor a
+/// certificate that is not trusted, which comes as invalid data.
+fn may_pass(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed => true,
+        ureq::Error::Io(error) => !matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput),
+        // The answer ended early.
+        ureq::Error::Protocol(_) => true,
+        _ => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The decoder of the transactions desk: it reads the compact prompt and writes reasons and decision.
 
-use deciders::decoder::{AnswerForm, Reading, example_options};
+use deciders::decoder::example_options;
+use deciders::reading::{AnswerForm, Reading};
 use decision::Decision;
 use desks::transactions::{
     MOST_REASONS, OUTCOME_KEY, OUTCOMES, POSITIVE, PromptStyle, completion, longest_answer, paired_schema,
@@ -22,18 +23,18 @@ pub(super) const READING: Reading = Reading {
     input: STYLE.version(),
     prompt: write,
     answer: read,
-    forms,
+    form: || form(MOST_REASONS),
+    narrower: || FEWER_REASONS.into_iter().map(form).collect(),
     key: OUTCOME_KEY,
     outcomes: &OUTCOMES,
     positive: &POSITIVE,
 };
 
 /// Numbers of reasons that an answer may give, where there is less and less room.
-const REASONS: [usize; 4] = [MOST_REASONS, 8, 2, 0];
+const FEWER_REASONS: [usize; 3] = [8, 2, 0];
 
-fn forms() -> Vec<AnswerForm> {
-    let form = |reasons| AnswerForm { schema: paired_schema(reasons), longest: longest_answer(reasons) };
-    REASONS.into_iter().map(form).collect()
+fn form(reasons: usize) -> AnswerForm {
+    AnswerForm { schema: paired_schema(reasons), longest: longest_answer(reasons) }
 }
 
 /// Validation cases that are answered to measure the accuracy while the model learns.

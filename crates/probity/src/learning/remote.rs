@@ -1,6 +1,7 @@
 //! Endpoints that decide transactions.
 
-use deciders::remote::{Options, PromptStyle as Style, Reading, Remote};
+use deciders::reading::{AnswerForm, Reading};
+use deciders::remote::{Endpoint, Options, Remote};
 use decision::Decision;
 use desks::transactions::{
     MOST_REASONS, OUTCOME_KEY, OUTCOMES, POSITIVE, PromptStyle, answer_schema, longest_answer, parse_answer, prompt,
@@ -16,24 +17,24 @@ const KEY: &str = "PROBITY_REMOTE_API_KEY";
 pub(crate) fn open(text: &str) -> Result<Remote, UsageError> {
     let key = std::env::var(KEY).ok();
     let options = Options::read(text, key).map_err(|problem| UsageError(format!("--with remote={text}: {problem}")))?;
-    let reading = reading(options.prompt);
+    let reading = reading(options.endpoint);
     Ok(Remote::new(options, reading))
 }
 
-fn reading(style: Style) -> Reading {
-    let ours = match style {
-        Style::Json => PromptStyle::Json,
-        Style::Compact => PromptStyle::Compact,
+fn reading(endpoint: Endpoint) -> Reading {
+    let style = match endpoint {
+        Endpoint::Chat => PromptStyle::Json,
+        Endpoint::Completions => PromptStyle::Compact,
     };
     Reading {
-        input: ours.version(),
-        prompt: match style {
-            Style::Json => |facts| write(facts, PromptStyle::Json),
-            Style::Compact => |facts| write(facts, PromptStyle::Compact),
+        input: style.version(),
+        prompt: match endpoint {
+            Endpoint::Chat => |facts| write(facts, PromptStyle::Json),
+            Endpoint::Completions => |facts| write(facts, PromptStyle::Compact),
         },
         answer: read,
-        schema: || answer_schema(MOST_REASONS),
-        longest: longest_answer(MOST_REASONS),
+        form: || AnswerForm { schema: answer_schema(MOST_REASONS), longest: longest_answer(MOST_REASONS) },
+        narrower: Vec::new,
         key: OUTCOME_KEY,
         outcomes: &OUTCOMES,
         positive: &POSITIVE,

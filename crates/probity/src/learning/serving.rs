@@ -14,7 +14,7 @@ use server::{LoadError, Opened, model_name};
 use super::{decoder, multihead};
 
 /// Opens the model of a folder. An artifact runs in the precision that it was measured in; one that writes can be asked
-/// for text, too.
+/// for text, too. If its weights are held in fewer bits than they were measured in, its identity is another.
 ///
 /// # Errors
 /// When the folder has no model that this program can run.
@@ -31,15 +31,10 @@ pub(crate) fn open(folder: &Path, options: &HostOptions) -> Result<Opened, LoadE
         Kind::Decoder => {
             let options = HostOptions { precision: manifest.precision, ..*options };
             let host = Arc::new(Host::open(&folder.join(deciders::MODEL), &options)?);
-            let decider = Decoder::over(Arc::clone(&host), folder, &manifest, decoder::READING)?;
+            let decider = Decoder::over(Arc::clone(&host), options.storage, folder, &manifest, decoder::READING)?;
             (Some(host), Arc::new(decider))
         }
     };
-    Ok(Opened {
-        name: model_name(folder),
-        host,
-        desk: Some(Transactions.name()),
-        decider: Some(decider),
-        identity: manifest.identity(),
-    })
+    let identity = decider.identity().clone();
+    Ok(Opened { name: model_name(folder), host, desk: Some(Transactions.name()), decider: Some(decider), identity })
 }
