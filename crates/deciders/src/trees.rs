@@ -202,10 +202,10 @@ impl Artifact {
     pub fn save(&self, folder: &Path) -> Result<(), Error> {
         let write = |name: &str, content: String| {
             let path = folder.join(name);
-            let part = folder.join(format!("{name}.part"));
-            std::fs::write(&part, content)
-                .and_then(|()| std::fs::rename(&part, &path))
-                .map_err(|source| Error::Open { path, source })
+            lm::replace(&path, content.as_bytes()).map_err(|error| match error {
+                lm::Error::Io { source, .. } => Error::Open { path, source },
+                other => Error::Open { path, source: std::io::Error::other(other) },
+            })
         };
         std::fs::create_dir_all(folder).map_err(|source| Error::Open { path: folder.to_owned(), source })?;
         write("model.txt", self.model.to_text())?;

@@ -158,7 +158,7 @@ impl Data {
         self.plan.names().iter().for_each(|name| hasher.update(name));
         self.rows.iter().for_each(|value| hasher.update(value.to_bits().to_le_bytes()));
         self.marks.iter().for_each(|mark| hasher.update([u8::from(mark.truth), mark.grade as u8]));
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", hasher.finalize())
     }
 }
 
