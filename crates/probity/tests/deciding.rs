@@ -57,6 +57,11 @@ fn a_decoder_that_knows_nothing_gives_valid_answers_with_their_probabilities() {
     }
 }
 
+/// Whether a calibration has a recall, a share of false positives and an error of cases that were left out.
+fn says_what_to_expect(calibration: &Value) -> bool {
+    ["reached", "false_positive_rate", "error_after"].iter().all(|name| calibration[*name].is_number())
+}
+
 #[test]
 fn an_artifact_is_calibrated_and_says_so() {
     let artifact = multihead("deciding-calibrated");
@@ -68,12 +73,14 @@ fn an_artifact_is_calibrated_and_says_so() {
         (&trained["calibration"]["method"], &trained["calibration"]["cases"]),
         (&json!("isotonic"), &json!(200))
     );
+    assert!(trained["scorecards"][0]["calibration_error"].is_number());
     // As an older program wrote it.
     let mut old = trained.clone();
     old.as_object_mut().expect("an object").remove("calibration");
     std::fs::write(artifact.join("manifest.json"), old.to_string()).expect("written");
     let plain = lines(&decide(&artifact, "1", &input).stdout);
     check_probabilities(&plain[0]["decision"]);
+    std::fs::write(artifact.join("manifest.json"), trained.to_string()).expect("written");
     let calibrate = |more: &[&str]| {
         let arguments = ["calibrate", "transactions", "--with", text(&artifact), "--cases", text(&labelled)];
         probity(&[&arguments[..], more].concat(), b"")
@@ -83,6 +90,11 @@ fn an_artifact_is_calibrated_and_says_so() {
     let calibration = manifest(&artifact)["calibration"].clone();
     assert_eq!((&calibration["method"], &calibration["cases"]), (&json!("temperature"), &json!(400)));
     assert!(calibration["cases_sha256"].as_str().is_some_and(|digest| digest.len() == 64));
+    assert!(says_what_to_expect(&calibration), "{calibration}");
+    let card = manifest(&artifact)["scorecards"][0].clone();
+    assert!(
+        card["accuracy"].is_number() && card.get("calibration_error").is_none() && card.get("at_threshold").is_none()
+    );
     let decided = decide(&artifact, "1", &input);
     let calibrated = lines(&decided.stdout);
     assert_ne!(calibrated[0]["decided_by"]["hash"], plain[0]["decided_by"]["hash"]);

@@ -151,16 +151,12 @@ mod tests {
         assert!(
             (value(&points, -1.0) - 20.5 / 100.5).abs() < 1e-12 && (value(&points, 1.0) - 80.0 / 100.5).abs() < 1e-12
         );
-        let negatives_first = |cases: &mut Vec<(f64, bool)>| cases.sort_by_key(|(_, truth)| *truth);
-        let positives_first = |cases: &mut Vec<(f64, bool)>| cases.sort_by_key(|(_, truth)| !truth);
-        let shuffled = |cases: &mut Vec<(f64, bool)>| {
-            (1..cases.len()).for_each(|place| cases.swap(place, place * 7919 % (place + 1)));
-        };
-        let orders: [&dyn Fn(&mut Vec<(f64, bool)>); 4] =
-            [&|cases| cases.reverse(), &negatives_first, &positives_first, &shuffled];
-        for order in orders {
-            let mut other = cases.clone();
-            order(&mut other);
+        let mut orders = [(); 4].map(|()| cases.clone());
+        orders[0].reverse();
+        orders[1].sort_by_key(|(_, truth)| *truth);
+        orders[2].sort_by_key(|(_, truth)| !truth);
+        (1..cases.len()).for_each(|place| orders[3].swap(place, place * 7919 % (place + 1)));
+        for other in orders {
             assert_ne!(other, cases);
             assert_eq!(fit(other), points);
         }

@@ -36,7 +36,8 @@ pub enum Curve {
     Temperature(f64),
 }
 
-/// What an artifact keeps of its calibration. Rates and errors were measured on the cases that it was fitted to.
+/// What an artifact keeps of its calibration. Rates and errors are those of new cases: each part of the cases was tried
+/// with a curve and a threshold that were fitted to the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// From the model's score to a probability.
@@ -46,7 +47,9 @@ pub struct Calibration {
     pub recall: f64,
     /// The calibrated score from which a case counts as positive.
     pub threshold: f64,
-    /// Share of the negative cases that reach the threshold.
+    /// Share of the positive cases that reach it.
+    pub reached: f64,
+    /// Share of the negative cases that reach it.
     pub false_positive_rate: f64,
     /// How many cases there were.
     pub cases: usize,
@@ -54,9 +57,9 @@ pub struct Calibration {
     pub positives: usize,
     /// Expected calibration error of the model's own scores.
     pub error_before: f64,
-    /// Expected calibration error of calibrated scores, each by a curve that was fitted without its case.
+    /// Expected calibration error of calibrated scores, each by the curve that its case had no part in.
     pub error_after: f64,
-    /// SHA-256 of the cases.
+    /// SHA-256 of the cases: facts and outcome of each.
     pub cases_sha256: String,
 }
 

@@ -49,13 +49,15 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let fitted = calibrate(&arguments.with, desk.name(), &arguments.cases, &settings, arguments.threads)?;
     streams::print(&format!(
         "{} cases, {} of them positive\ncalibration error {:.4} before, {:.4} after\n\
-         threshold {} for a recall of {}: false positives {:.4}\nwritten to {}\n",
+         threshold {} for a recall of {}; on cases it was not fitted to: recall {:.4}, false positives {:.4}\n\
+         written to {}\n",
         fitted.cases,
         fitted.positives,
         fitted.error_before,
         fitted.error_after,
         fitted.threshold,
         fitted.recall,
+        fitted.reached,
         fitted.false_positive_rate,
         arguments.with.join("manifest.json").display()
     ))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::exit::{Outcome, Status, UsageError};
-use crate::learning::cascade::{Aim, fit_file};
+use crate::learning::cascade::{Aim, Figures, fit_file};
 use crate::streams;
 
 #[derive(Subcommand)]
@@ -43,11 +43,12 @@ pub(crate) fn run(command: &Command) -> Outcome {
     }
     let desk = super::decide::desk(&arguments.desk)?;
     let aim = Aim { recall: arguments.recall, false_positive_rate: arguments.false_positives };
-    let fitted = fit_file(&arguments.file, &*desk, &arguments.cases, &aim, arguments.threads)?;
+    let outcome = fit_file(&arguments.file, &*desk, &arguments.cases, &aim, arguments.threads)?;
     let mut text = String::new();
-    for (number, fitted) in fitted.iter().enumerate() {
+    for (number, fitted) in outcome.fitted.iter().enumerate() {
         text += &format!(
-            "stage {}: scores from {} to {} go on, {:.2} % of the cases; recall {:.4}, false positives {:.4}\n",
+            "stage {}: scores from {} to {} go on: on the cases it was fitted to {:.2} % of them, recall {:.4}, false \
+             positives {:.4}\n",
             number + 1,
             fitted.band.low,
             fitted.band.high,
@@ -56,8 +57,16 @@ pub(crate) fn run(command: &Command) -> Outcome {
             fitted.false_positive_rate
         );
     }
+    text += &match outcome.expected {
+        Some(Figures { share, recall, false_positive_rate }) => format!(
+            "on cases it was not fitted to: {:.2} % go on from the first stage, recall {recall:.4}, false positives \
+             {false_positive_rate:.4}\n",
+            100.0 * share
+        ),
+        None => "positive cases are too few to tell what new cases can expect\n".to_owned(),
+    };
     streams::print(&format!("{text}written to {}\n", arguments.file.display()))?;
-    let reached = fitted.first().is_some_and(|first| {
+    let reached = outcome.fitted.first().is_some_and(|first| {
         first.recall >= aim.recall && aim.false_positive_rate.is_none_or(|rate| first.false_positive_rate <= rate)
     });
     if !reached {

@@ -8,7 +8,8 @@ use evaluate::{OperatingPoint, calibration_error};
 use serde::{Deserialize, Serialize};
 
 use super::material::{Set, read};
-use super::measure::Measured;
+use super::measure::{Measured, Scored};
+use super::parts::PARTS;
 use crate::exit::InputError;
 
 /// `[calibration]` of a recipe, and the options of `probity calibrate`.
@@ -27,9 +28,6 @@ impl Default for CalibrationSettings {
     }
 }
 
-/// Parts that a curve is tried on, each by one that was fitted to the others.
-const PARTS: usize = 5;
-
 impl CalibrationSettings {
     /// Says what cannot be.
     pub(crate) fn check(&self) -> Result<(), String> {
@@ -41,45 +39,63 @@ impl CalibrationSettings {
     ///
     /// # Errors
     /// Why these cases do not allow it.
-    pub(super) fn fit(&self, scored: &[(f64, bool)], cases_sha256: String) -> Result<Calibration, String> {
-        let positives = scored.iter().filter(|(_, truth)| *truth).count();
-        let curve = Curve::fit(self.method, scored).ok_or_else(|| {
-            format!("of {} scored cases {positives} are positive: both kinds are needed", scored.len())
+    pub(super) fn fit(&self, scored: &[Scored], cases_sha256: String) -> Result<Calibration, String> {
+        let positives = scored.iter().filter(|case| case.truth).count();
+        let all = || scored.iter().map(|case| (case.score, case.truth)).collect::<Vec<_>>();
+        let fitted = self.curve_and_threshold(&all()).zip(self.on_new_cases(scored));
+        let ((curve, threshold), expected) = fitted.ok_or_else(|| {
+            format!("of {} scored cases {positives} are positive: some of both kinds are needed", scored.len())
         })?;
-        let calibrated: Vec<(f64, bool)> = scored.iter().map(|(score, truth)| (curve.apply(*score), *truth)).collect();
-        let point = OperatingPoint::at_recall(&calibrated, self.recall).ok_or("both kinds are needed")?;
         Ok(Calibration {
+            curve,
             recall: self.recall,
-            threshold: point.threshold,
-            false_positive_rate: point.false_positive_rate,
+            threshold,
+            reached: expected.recall,
+            false_positive_rate: expected.false_positive_rate,
             cases: scored.len(),
             positives,
-            error_before: calibration_error(scored),
-            error_after: calibration_error(&self.held_out(scored, &curve)),
-            curve,
+            error_before: calibration_error(&all()),
+            error_after: expected.calibration_error,
             cases_sha256,
         })
     }
 
-    /// Scores, each calibrated by a curve that its case had no part in.
-    fn held_out(&self, scored: &[(f64, bool)], whole: &Curve) -> Vec<(f64, bool)> {
+    /// Nothing if one of the kinds is missing.
+    fn curve_and_threshold(&self, scored: &[(f64, bool)]) -> Option<(Curve, f64)> {
+        let curve = Curve::fit(self.method, scored)?;
+        let calibrated: Vec<(f64, bool)> = scored.iter().map(|(score, truth)| (curve.apply(*score), *truth)).collect();
+        let threshold = OperatingPoint::at_recall(&calibrated, self.recall)?.threshold;
+        Some((curve, threshold))
+    }
+
+    /// What curve and threshold come to on each part when they were fitted to the others. Nothing if a kind is missing
+    /// there.
+    fn on_new_cases(&self, scored: &[Scored]) -> Option<Expected> {
         let mut calibrated = Vec::with_capacity(scored.len());
+        // Cases that reach the threshold, and all: negative ones, then positive ones.
+        let mut counts = [[0usize; 2]; 2];
         for part in 0..PARTS {
-            let within = |place: &usize| part_of(*place) == part;
-            let others: Vec<(f64, bool)> =
-                (0..scored.len()).filter(|place| !within(place)).map(|place| scored[place]).collect();
-            let curve = Curve::fit(self.method, &others);
-            let curve = curve.as_ref().unwrap_or(whole);
-            let held = (0..scored.len()).filter(within).map(|place| scored[place]);
-            calibrated.extend(held.map(|(score, truth)| (curve.apply(score), truth)));
+            let (held, others): (Vec<&Scored>, Vec<&Scored>) = scored.iter().partition(|case| case.part == part);
+            let others: Vec<(f64, bool)> = others.into_iter().map(|case| (case.score, case.truth)).collect();
+            let (curve, threshold) = self.curve_and_threshold(&others)?;
+            for case in held {
+                let score = curve.apply(case.score);
+                let [reached, all] = &mut counts[usize::from(case.truth)];
+                *reached += usize::from(score >= threshold);
+                *all += 1;
+                calibrated.push((score, case.truth));
+            }
         }
-        calibrated
+        let [false_positive_rate, recall] = counts.map(|[reached, all]| reached as f64 / all as f64);
+        Some(Expected { recall, false_positive_rate, calibration_error: calibration_error(&calibrated) })
     }
 }
 
-/// The part of a case: spread by a multiplication (Knuth, 1973), since cases may come in a rhythm.
-fn part_of(place: usize) -> usize {
-    ((place as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize % PARTS
+/// What new cases can expect.
+struct Expected {
+    recall: f64,
+    false_positive_rate: f64,
+    calibration_error: f64,
 }
 
 /// Calibrates the artifact of a folder on the labelled lines of a file, and writes that into its manifest.
@@ -97,14 +113,25 @@ pub(crate) fn calibrate(
     manifest.calibration = None;
     let decider = super::decider(folder, &manifest, threads)?;
     let mut set = Set { name: cases.display().to_string(), cases: Vec::new() };
-    let digest = read(cases, |some| set.cases.extend(some))?;
+    read(cases, |some| set.cases.extend(some))?;
     let measured = Measured::of(&*decider, &set, threads)?;
-    let scored = measured.scored();
-    let calibration = settings.fit(&scored, digest);
+    let scored = measured.scored(&set);
+    let calibration = settings.fit(&scored, set.sha256());
     let calibration = calibration.map_err(|problem| InputError(format!("{}: {problem}", cases.display())))?;
     manifest.calibration = Some(calibration.clone());
+    forget_scores(&mut manifest);
     manifest.write(folder)?;
     Ok(calibration)
+}
+
+/// Figures of scores that the artifact no longer gives.
+const OF_SCORES: [&str; 2] = ["at_threshold", "calibration_error"];
+
+/// Drops what scorecards say of scores under another curve; outcomes and reasons do not depend on it.
+fn forget_scores(manifest: &mut Manifest) {
+    for card in manifest.scorecards.iter_mut().filter_map(serde_json::Value::as_object_mut) {
+        card.retain(|name, _| !OF_SCORES.contains(&name.as_str()));
+    }
 }
 
 #[cfg(test)]
@@ -114,8 +141,11 @@ mod tests {
     #[test]
     fn a_calibration_says_what_it_was_fitted_to_and_what_it_reaches() {
         // Of scores that are all too high by half: at 0.8 four of ten are positive, at 0.2 one of ten.
-        let scored: Vec<(f64, bool)> =
-            (0..1000).map(|at| if at % 2 == 0 { (0.8, at / 2 % 10 < 4) } else { (0.2, at / 2 % 10 < 1) }).collect();
+        let at = |at: u64| {
+            let (score, tenths) = if at.is_multiple_of(2) { (0.8, 4) } else { (0.2, 1) };
+            Scored { score, truth: at / 2 % 10 < tenths, part: at / 20 % PARTS }
+        };
+        let scored: Vec<Scored> = (0..1000).map(at).collect();
         let settings = CalibrationSettings { recall: 0.8, ..CalibrationSettings::default() };
         let fitted = settings.fit(&scored, "digest".to_owned()).expect("both kinds");
         assert_eq!((fitted.cases, fitted.positives, fitted.recall), (1000, 250, 0.8));
@@ -123,8 +153,35 @@ mod tests {
             (fitted.threshold - 0.25).abs() < 0.002 && (fitted.false_positive_rate - 0.4).abs() < 1e-9,
             "{fitted:?}"
         );
+        // The threshold lies below all of 0.8, where 200 of the 250 positive cases are.
+        assert!((fitted.reached - 0.8).abs() < 1e-9, "{fitted:?}");
         assert!((fitted.error_before - 0.25).abs() < 1e-9 && fitted.error_after < 0.01, "{fitted:?}");
         let problem = settings.fit(&scored[..0], String::new()).expect_err("nothing to fit to");
         assert!(problem.contains("both kinds"));
+    }
+
+    #[test]
+    fn what_holds_only_for_the_cases_that_were_fitted_to_is_not_promised() {
+        // Every case has a score of its own, positive ones somewhat higher: with all of them at hand, the lowest
+        // positive one can always be found.
+        let noise = |at: u64| (at * 7919 % 997) as f64 / 997.0;
+        let at = |at: u64| {
+            let truth = at.is_multiple_of(4);
+            Scored { score: 0.1 + 0.5 * noise(at) + if truth { 0.3 } else { 0.0 }, truth, part: at / 4 % PARTS }
+        };
+        let scored: Vec<Scored> = (0..200).map(at).collect();
+        let settings = CalibrationSettings { recall: 1.0, ..CalibrationSettings::default() };
+        let fitted = settings.fit(&scored, String::new()).expect("both kinds");
+        let found = scored.iter().filter(|case| case.truth && fitted.curve.apply(case.score) >= fitted.threshold);
+        assert_eq!(found.count(), fitted.positives);
+        assert!(fitted.reached < 1.0 && fitted.reached > 0.9, "{fitted:?}");
+    }
+
+    #[test]
+    fn one_case_of_a_kind_cannot_be_tried() {
+        let at = |at: u64| Scored { score: 0.5, truth: at == 0, part: at % PARTS };
+        let scored: Vec<Scored> = (0..100).map(at).collect();
+        let problem = CalibrationSettings::default().fit(&scored, String::new()).expect_err("one positive case");
+        assert!(problem.contains("1 are positive"), "{problem}");
     }
 }

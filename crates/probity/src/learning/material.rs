@@ -50,6 +50,15 @@ pub(crate) struct Set {
     pub(crate) cases: Vec<Labelled>,
 }
 
+impl Set {
+    /// SHA-256 of what it teaches: facts and outcome of each case, a line each.
+    pub(super) fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        self.cases.iter().for_each(|case| hash.update(format!("{} {}\n", case.facts, case.decision.outcome)));
+        format!("{:x}", hash.finalize())
+    }
+}
+
 impl Origin {
     /// Finds the material; `seed` is the run's, `validation` the number of cases of each validation set that is drawn.
     pub(crate) fn open(&self, seed: u64, validation: usize) -> anyhow::Result<Material> {
@@ -150,7 +159,7 @@ pub(super) fn read(path: &Path, mut take: impl FnMut(Vec<Labelled>)) -> anyhow::
     if !any {
         return Err(InputError(format!("{} has no cases", path.display())).into());
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:x}", hash.finalize()))
 }
 
 fn labelled(line: &[u8], number: u64) -> Result<Labelled, String> {

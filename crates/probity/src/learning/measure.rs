@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::labels::Labelled;
 use super::material::Set;
+use super::parts::part;
 use crate::commands::decide::Timed;
 
 /// What a decider said of a set, and what it took.
@@ -43,10 +44,13 @@ impl Measured {
         Ok(Self { observations, nanoseconds, seconds })
     }
 
-    /// Scores of the cases that have one, each with whether its case is positive.
-    pub(super) fn scored(&self) -> Vec<(f64, bool)> {
-        let one = |seen: &Observation| Some((seen.decision.as_ref()?.score?, is_positive(&seen.truth.outcome)));
-        self.observations.list.iter().filter_map(one).collect()
+    /// Scores of the set's cases that have one.
+    pub(super) fn scored(&self, set: &Set) -> Vec<Scored> {
+        let one = |(seen, case): (&Observation, &Labelled)| {
+            let score = seen.decision.as_ref()?.score.filter(|score| score.is_finite())?;
+            Some(Scored { score, truth: is_positive(&seen.truth.outcome), part: part(case) })
+        };
+        self.observations.list.iter().zip(&set.cases).filter_map(one).collect()
     }
 
     /// The figures; with what a threshold comes to, if there is one.
@@ -61,6 +65,16 @@ impl Measured {
         };
         Scorecard::new(&self.observations, &settings)
     }
+}
+
+/// A case's score.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scored {
+    pub(super) score: f64,
+    /// Whether the case is positive.
+    pub(super) truth: bool,
+    /// The part of the cases that it is in.
+    pub(super) part: u64,
 }
 
 /// Whether an outcome counts as positive.

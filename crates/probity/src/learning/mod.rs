@@ -11,6 +11,7 @@ mod labels;
 mod material;
 mod measure;
 mod multihead;
+mod parts;
 mod progress;
 pub(crate) mod recipe;
 pub(crate) mod remote;

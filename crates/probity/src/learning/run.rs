@@ -8,7 +8,6 @@ use lm::Trainee;
 use lm::train::{Ending, MethodSettings, Recipe, Run, Summary, estimate};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::decoder::Answers;
 use super::material::{Material, Origin, Set};
@@ -157,8 +156,8 @@ impl<'o, D: Common> Job<'o, D> {
         let threads = self.recipe.training.pool()?.current_num_threads();
         let sets: Vec<&Set> = self.material.validation.iter().filter(|set| !set.cases.is_empty()).collect();
         if let Some(first) = sets.first() {
-            let scored = Measured::of(&*decider(out, &manifest, threads)?, first, threads)?.scored();
-            match details.calibration().fit(&scored, digest(first)) {
+            let scored = Measured::of(&*decider(out, &manifest, threads)?, first, threads)?.scored(first);
+            match details.calibration().fit(&scored, first.sha256()) {
                 Ok(calibration) => manifest.calibration = Some(calibration),
                 Err(problem) => streams::note(&format!("scores are not calibrated: {problem}")),
             }
@@ -175,13 +174,6 @@ impl<'o, D: Common> Job<'o, D> {
         manifest.write(out)?;
         Ok(Learned { summary, scorecards })
     }
-}
-
-/// SHA-256 of the facts of a set's cases, as lines.
-fn digest(set: &Set) -> String {
-    let mut hash = Sha256::new();
-    set.cases.iter().for_each(|case| hash.update(format!("{}\n", case.facts)));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The figures of a scorecard that a manifest has.
