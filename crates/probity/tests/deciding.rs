@@ -73,7 +73,9 @@ fn an_artifact_is_calibrated_and_says_so() {
         (&trained["calibration"]["method"], &trained["calibration"]["cases"]),
         (&json!("isotonic"), &json!(200))
     );
-    assert!(trained["scorecards"][0]["calibration_error"].is_number());
+    // What it comes to on cases that it was fitted to is nowhere told.
+    assert_eq!(trained["scorecards"][0]["calibration_error"], trained["calibration"]["error_after"]);
+    assert_eq!(trained["scorecards"][0]["at_threshold"][1], trained["calibration"]["reached"]);
     // As an older program wrote it.
     let mut old = trained.clone();
     old.as_object_mut().expect("an object").remove("calibration");

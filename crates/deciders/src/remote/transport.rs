@@ -176,3 +176,18 @@ impl Drop for Taken<'_> {
         self.0.given_back.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_may_come_back_and_certificates_do_not_get_better() {
+        let io = |kind: ErrorKind| ureq::Error::Io(kind.into());
+        assert!(may_pass(&io(ErrorKind::ConnectionRefused)) && may_pass(&io(ErrorKind::ConnectionReset)));
+        assert!(may_pass(&ureq::Error::ConnectionFailed));
+        // As rustls says that it does not trust a certificate.
+        assert!(!may_pass(&io(ErrorKind::InvalidData)));
+        assert!(!may_pass(&ureq::Error::HostNotFound) && !may_pass(&ureq::Error::BadUri("x".to_owned())));
+    }
+}

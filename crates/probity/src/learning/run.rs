@@ -153,19 +153,7 @@ impl<'o, D: Common> Job<'o, D> {
             scorecards: Vec::new(),
         };
         manifest.seal(out)?;
-        let threads = self.recipe.training.pool()?.current_num_threads();
-        let sets: Vec<&Set> = self.material.validation.iter().filter(|set| !set.cases.is_empty()).collect();
-        if let Some(first) = sets.first() {
-            let scored = Measured::of(&*decider(out, &manifest, threads)?, first, threads)?.scored(first);
-            match details.calibration().fit(&scored, first.sha256()) {
-                Ok(calibration) => manifest.calibration = Some(calibration),
-                Err(problem) => streams::note(&format!("scores are not calibrated: {problem}")),
-            }
-        }
-        let decider = decider(out, &manifest, threads)?;
-        let threshold = manifest.calibration.as_ref().map(|calibration| calibration.threshold);
-        let measured = |set: &&Set| Ok(Measured::of(&*decider, set, threads)?.scorecard(&set.name, threshold));
-        let scorecards: Vec<Scorecard> = sets.iter().map(measured).collect::<anyhow::Result<_>>()?;
+        let scorecards = self.measure(&mut manifest)?;
         manifest.scorecards = scorecards.iter().map(figures).collect();
         if let Some(first) = scorecards.first() {
             let text = serde_json::to_string_pretty(first)? + "\n";
@@ -173,6 +161,31 @@ impl<'o, D: Common> Job<'o, D> {
         }
         manifest.write(out)?;
         Ok(Learned { summary, scorecards })
+    }
+
+    /// Calibrates on the first validation set and measures on all.
+    fn measure(&self, manifest: &mut Manifest) -> anyhow::Result<Vec<Scorecard>> {
+        let out = &self.order.out;
+        let threads = self.recipe.training.pool()?.current_num_threads();
+        let sets: Vec<&Set> = self.material.validation.iter().filter(|set| !set.cases.is_empty()).collect();
+        if let Some(first) = sets.first() {
+            let scored = Measured::of(&*decider(out, manifest, threads)?, first, threads)?.scored(first);
+            match self.recipe.details.calibration().fit(&scored, first.sha256()) {
+                Ok(calibration) => manifest.calibration = Some(calibration),
+                Err(problem) => streams::note(&format!("scores are not calibrated: {problem}")),
+            }
+        }
+        let decider = decider(out, manifest, threads)?;
+        let threshold = manifest.calibration.as_ref().map(|calibration| calibration.threshold);
+        let measured = |set: &&Set| Ok(Measured::of(&*decider, set, threads)?.scorecard(&set.name, threshold));
+        let mut scorecards: Vec<Scorecard> = sets.iter().map(measured).collect::<anyhow::Result<_>>()?;
+        let ranking = scorecards.first_mut().and_then(|card| card.ranking.as_mut());
+        if let Some((calibration, ranking)) = manifest.calibration.as_ref().zip(ranking) {
+            // On the set that curve and threshold were fitted to, they are better than they are on new cases.
+            ranking.calibration_error = calibration.error_after;
+            ranking.at_threshold = Some((calibration.threshold, calibration.reached, calibration.false_positive_rate));
+        }
+        Ok(scorecards)
     }
 }
 
