@@ -193,7 +193,7 @@ impl Decoder {
 
     /// The request for how an answer goes on.
     fn question(&self, prompt: &[u32], branch: &Branch) -> Request {
-        let (grammar, longest) = &self.forms[0];
+        let (grammar, longest) = &self.widest;
         Request {
             begun: branch.tokens.len(),
             grammar: Some(grammar.clone()),

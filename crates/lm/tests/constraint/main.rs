@@ -1,7 +1,7 @@
 //! Answers that always have the form that is asked for, whatever a model prefers.
 
-mod continued;
 mod answers;
+mod continued;
 mod refused;
 mod tokens;
 mod validity;
