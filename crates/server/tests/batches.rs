@@ -201,6 +201,11 @@ fn few_files_are_uploaded_at_once() {
             std::thread::sleep(Duration::from_millis(5));
         }
     };
+    // An upload of ours that came between them would take one's place.
+    while !running.get("/metrics").body.contains("probity_http_requests_in_flight{path=\"/v1/files\"} 4") {
+        assert!(Instant::now() < end, "never under way");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     reach(503);
     drop(under_way);
     reach(200);

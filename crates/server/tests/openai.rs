@@ -378,7 +378,9 @@ fn a_caller_that_goes_away_is_answered_no_further() {
     let settings = Settings { model: vec![model], ..settings("openai-gone-unused") };
     let running = Running::start(&settings);
     let long = |stream: bool| {
-        let body = text(&json!({"max_tokens": 99_000, "stream": stream})).to_string();
+        // A model without sense ends its answer any time, unless the form does not let it.
+        let form = json!({"regex": "[a-z]{9000}"});
+        let body = text(&json!({"max_tokens": 99_000, "stream": stream, "structured_outputs": form})).to_string();
         format!("POST {TEXT} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     };
     let statistics = || {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::choice::Placed;
 
 /// What cannot be written as JSON, minus infinity, is written as this, as OpenAI does.
-const IMPOSSIBLE: f32 = -9999.0;
+const IMPOSSIBLE: f64 = -9999.0;
 
 /// A token with its log-probability.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -18,7 +18,7 @@ pub(crate) struct Likelihood {
     /// Its text, or `bytes:\xf0\x9f` if it is a part of a character.
     token: String,
     /// Natural logarithm of its probability among the tokens that might have come. 0 if nothing else could.
-    logprob: f32,
+    logprob: f64,
     /// Its bytes; none of special tokens, which are no text.
     bytes: Option<Vec<u8>>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct ChatLogprobs {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct TextLogprobs {
     tokens: Vec<String>,
-    token_logprobs: Vec<f32>,
+    token_logprobs: Vec<f64>,
     /// The likeliest tokens and the one of the answer.
     top_logprobs: Vec<Map<String, Value>>,
     /// Where the token's text begins in that of the answer, in characters.
@@ -78,7 +78,7 @@ fn likelihood(host: &Host, token: u32, log: f32) -> Likelihood {
         [] => (host.tokenizer().decode(&[token], false).unwrap_or_default(), None),
         bytes => (spelled(bytes), Some(bytes.to_vec())),
     };
-    Likelihood { token, logprob: if log.is_finite() { log } else { IMPOSSIBLE }, bytes }
+    Likelihood { token, logprob: if log.is_finite() { f64::from(log) } else { IMPOSSIBLE }, bytes }
 }
 
 /// Bytes as text, or spelled out if they are none.
