@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::lm::WeightStorage;
 use ::lm::constraint::{Form, Grammar};
@@ -18,6 +19,9 @@ use crate::{batch, facts};
 
 /// Alternatives that are told of each token: more than a form of enumerated texts ever allows.
 const ALTERNATIVES: usize = 512;
+
+/// How long to wait before a request is made again that there was no room for.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// Cases that are asked about at a time.
 const TOGETHER: usize = 256;
@@ -182,13 +186,30 @@ impl Decoder {
                 return;
             }
             let requests = asked.iter().map(|(place, branch)| self.question(&prompts[*place], branch)).collect();
-            for ((place, branch), reply) in asked.into_iter().zip(self.host.service().answer(requests)) {
+            for ((place, branch), reply) in asked.into_iter().zip(self.patiently(requests)) {
                 // What cannot be asked, because there is no room behind so long a beginning, is left out.
                 if let (Ok(read), Ok(reply)) = (&mut read[place], reply) {
                     self.take(&mut read.paths, &branch, &reply);
                 }
             }
         }
+    }
+
+    /// Answers to requests, however many others there are: what a decision says must not depend on who else asks.
+    fn patiently(&self, requests: Vec<Request>) -> Vec<lm::Result<Reply>> {
+        let service = self.host.service();
+        let mut replies = Vec::with_capacity(requests.len());
+        for some in requests.chunks(TOGETHER) {
+            let from = replies.len();
+            replies.extend(service.answer(some.to_vec()));
+            for (place, request) in (from..).zip(some) {
+                while matches!(replies[place], Err(lm::Error::Busy)) {
+                    std::thread::sleep(WAIT);
+                    replies[place] = service.answer(vec![request.clone()]).remove(0);
+                }
+            }
+        }
+        replies
     }
 
     /// The request for how an answer goes on.
