@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::lm::WeightStorage;
 use ::lm::constraint::{Form, Grammar};
@@ -20,10 +19,7 @@ use crate::{batch, facts};
 /// Alternatives that are told of each token: more than a form of enumerated texts ever allows.
 const ALTERNATIVES: usize = 512;
 
-/// How long to wait before a request is made again that there was no room for.
-const WAIT: Duration = Duration::from_millis(10);
-
-/// Cases that are asked about at a time.
+/// Cases, or branches, that are asked about at a time.
 const TOGETHER: usize = 256;
 
 /// The decider.
@@ -111,7 +107,7 @@ impl Decoder {
     }
 
     /// Answers to prompts. One that had no room to end is asked for again in a narrower form, which has.
-    fn replies(&self, prompts: &[Vec<u32>]) -> Vec<lm::Result<Reply>> {
+    fn replies(&self, prompts: &[Vec<u32>]) -> Vec<(lm::Result<Reply>, &(Grammar, usize))> {
         let ask = |(prompt, form): (&Vec<u32>, &(Grammar, usize))| Request {
             grammar: Some(form.0.clone()),
             allowed: ALTERNATIVES,
@@ -127,22 +123,23 @@ impl Decoder {
             fits.or(self.narrower.last()).unwrap_or(&self.widest)
         };
         let again = cut.iter().map(|place| ask((&prompts[*place], fitting(&prompts[*place])))).collect();
+        let mut forms = vec![&self.widest; prompts.len()];
         for (place, reply) in cut.into_iter().zip(service.answer(again)) {
             replies[place] = reply;
+            forms[place] = fitting(&prompts[place]);
         }
-        replies
+        replies.into_iter().zip(forms).collect()
     }
 
     fn decide(&self, prompts: &[Vec<u32>]) -> Vec<Result<Decision, DecideError>> {
-        let failed = |error: lm::Error| DecideError::Failed(error.to_string());
-        let read = |reply: lm::Result<Reply>| reply.map_err(failed).and_then(|reply| self.read(&reply));
-        let mut read: Vec<Result<Read, DecideError>> = self.replies(prompts).into_iter().map(read).collect();
+        let read = |(reply, form): (lm::Result<Reply>, _)| self.read(&reply.map_err(failed)?, form);
+        let mut read: Vec<Result<Read<'_>, DecideError>> = self.replies(prompts).into_iter().map(read).collect();
         self.follow(prompts, &mut read);
         read.into_iter().map(|read| Ok(self.weighed(read?))).collect()
     }
 
     /// What an answer says that came to an end.
-    fn read(&self, reply: &Reply) -> Result<Read, DecideError> {
+    fn read<'m>(&self, reply: &Reply, form: &'m (Grammar, usize)) -> Result<Read<'m>, DecideError> {
         if reply.done.finish == Finish::Length {
             return Err(DecideError::Failed("the answer does not end within the model's positions".to_owned()));
         }
@@ -154,7 +151,7 @@ impl Decoder {
         for beginning in paths.next_branches() {
             self.take(&mut paths, &beginning, reply);
         }
-        Ok(Read { decision, paths })
+        Ok(Read { decision, paths, form })
     }
 
     /// Takes in how an answer went on from a branch.
@@ -174,57 +171,50 @@ impl Decoder {
     }
 
     /// Asks how answers would have gone on from what they could have begun with, for all cases at once, until nothing is
-    /// left that weighs enough.
-    fn follow(&self, prompts: &[Vec<u32>], read: &mut [Result<Read, DecideError>]) {
+    /// left that weighs enough. A branch that cannot be followed fails its case: what a decision says must not depend on
+    /// what else the model does.
+    fn follow(&self, prompts: &[Vec<u32>], read: &mut [Result<Read<'_>, DecideError>]) {
         loop {
             let mut asked: Vec<(usize, Branch)> = Vec::new();
             for (place, read) in read.iter_mut().enumerate() {
                 let Ok(read) = read else { continue };
-                asked.extend(read.paths.next_branches().into_iter().map(|branch| (place, branch)));
+                // Behind so long a beginning there is no room for an answer.
+                let fits = |branch: &Branch| prompts[place].len() + branch.tokens.len() < self.options.longest;
+                let branches = read.paths.next_branches().into_iter().filter(fits);
+                asked.extend(branches.map(|branch| (place, branch)));
             }
-            if asked.is_empty() {
+            if asked.is_empty() && read.iter().flatten().all(|read| read.paths.is_done()) {
                 return;
             }
-            let requests = asked.iter().map(|(place, branch)| self.question(&prompts[*place], branch)).collect();
-            for ((place, branch), reply) in asked.into_iter().zip(self.patiently(requests)) {
-                // What cannot be asked, because there is no room behind so long a beginning, is left out.
-                if let (Ok(read), Ok(reply)) = (&mut read[place], reply) {
-                    self.take(&mut read.paths, &branch, &reply);
+            for some in asked.chunks(TOGETHER) {
+                let question = |(place, branch): &(usize, Branch)| {
+                    let form = read[*place].as_ref().map_or(&self.widest, |read| read.form);
+                    self.question(&prompts[*place], branch, form)
+                };
+                let requests = some.iter().map(question).collect();
+                for ((place, branch), reply) in some.iter().zip(self.host.service().answer(requests)) {
+                    match (&mut read[*place], reply) {
+                        (Ok(read), Ok(reply)) => self.take(&mut read.paths, branch, &reply),
+                        (read, Err(error)) => *read = Err(failed(error)),
+                        (Err(_), Ok(_)) => {}
+                    }
                 }
             }
         }
-    }
-
-    /// Answers to requests, however many others there are: what a decision says must not depend on who else asks.
-    fn patiently(&self, requests: Vec<Request>) -> Vec<lm::Result<Reply>> {
-        let service = self.host.service();
-        let mut replies = Vec::with_capacity(requests.len());
-        for some in requests.chunks(TOGETHER) {
-            let from = replies.len();
-            replies.extend(service.answer(some.to_vec()));
-            for (place, request) in (from..).zip(some) {
-                while matches!(replies[place], Err(lm::Error::Busy)) {
-                    std::thread::sleep(WAIT);
-                    replies[place] = service.answer(vec![request.clone()]).remove(0);
-                }
-            }
-        }
-        replies
     }
 
     /// The request for how an answer goes on.
-    fn question(&self, prompt: &[u32], branch: &Branch) -> Request {
-        let (grammar, longest) = &self.widest;
+    fn question(&self, prompt: &[u32], branch: &Branch, form: &(Grammar, usize)) -> Request {
         Request {
             begun: branch.tokens.len(),
-            grammar: Some(grammar.clone()),
+            grammar: Some(form.0.clone()),
             allowed: ALTERNATIVES,
-            ..Request::new([prompt, &branch.tokens].concat(), *longest, self.host.end())
+            ..Request::new([prompt, &branch.tokens].concat(), form.1, self.host.end())
         }
     }
 
-    fn weighed(&self, read: Read) -> Decision {
-        let Read { mut decision, paths } = read;
+    fn weighed(&self, read: Read<'_>) -> Decision {
+        let Read { mut decision, paths, .. } = read;
         if let Some(probabilities) = paths.probabilities() {
             let outcomes = self.reading.outcomes.iter().map(|outcome| (*outcome).to_owned());
             weigh(&mut decision, outcomes.zip(probabilities).collect(), self.reading.positive, self.curve.as_ref());
@@ -234,9 +224,15 @@ impl Decoder {
 }
 
 /// An answer that was read.
-struct Read {
+struct Read<'m> {
     decision: Decision,
     paths: Paths,
+    /// The form that it was held to.
+    form: &'m (Grammar, usize),
+}
+
+fn failed(error: lm::Error) -> DecideError {
+    DecideError::Failed(error.to_string())
 }
 
 impl Decider for Decoder {

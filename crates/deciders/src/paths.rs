@@ -3,7 +3,8 @@
 //! An answer is one path through what the grammar allowed; at each token others branch off, with the probabilities that
 //! the model gave them. One that settles the outcome is added up. One that leaves it open is a branch, which is followed
 //! by asking how the answer would go on from there, if it weighs enough. So the probabilities are those of the model
-//! over whatever stands before the outcome too, but for the branches that weigh less than [`NEGLIGIBLE`].
+//! over whatever stands before the outcome too, but for the branches that weigh less than [`NEGLIGIBLE`] or are more than
+//! [`FOLLOWED`].
 
 use crate::outcomes::Step;
 
@@ -12,6 +13,9 @@ pub const NEGLIGIBLE: f64 = 1e-3;
 
 /// Branches of one case that are followed at most, the heaviest first.
 pub const FOLLOWED: usize = 32;
+
+/// Branches of one case that are followed at a time: heavier ones may show behind them.
+const AT_A_TIME: usize = 8;
 
 /// Where in an answer an outcome is stated.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +55,16 @@ impl Paths {
 
     /// The branches that are to be followed next.
     pub fn next_branches(&mut self) -> Vec<Branch> {
-        let mut open = std::mem::take(&mut self.open);
-        open.retain(|branch| branch.weight >= NEGLIGIBLE);
-        open.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-        open.truncate(FOLLOWED + 1 - self.followed);
-        self.followed += open.len();
-        open
+        self.open.retain(|branch| branch.weight >= NEGLIGIBLE);
+        self.open.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        let count = AT_A_TIME.min(FOLLOWED + 1 - self.followed).min(self.open.len());
+        self.followed += count;
+        self.open.drain(..count).collect()
+    }
+
+    /// Whether there are none.
+    pub fn is_done(&self) -> bool {
+        self.followed > FOLLOWED || self.open.iter().all(|branch| branch.weight < NEGLIGIBLE)
     }
 
     /// Takes in how an answer went on from a branch. `tokens` has the numbers of each step's alternatives, and of the
@@ -198,13 +206,19 @@ mod tests {
         let mut told: Vec<(&str, f64)> = vec![("],\"d\":\"CLEAR\"", 0.5)];
         told.extend(others.iter().enumerate().map(|(number, text)| (text.as_str(), 0.0002 * number as f64)));
         follow(&mut paths, &beginning, &[("{\"r\":[", &[]), ("],\"d\":\"CLEAR\"", &told)]);
-        let open = paths.next_branches();
+        let mut open = paths.next_branches();
+        assert_eq!(open.len(), AT_A_TIME);
+        // What shows behind one of them is heavier than what is left, and comes next.
+        let before = open[0].weight;
+        follow(&mut paths, &open[0], &[("]", &[("]", 0.01), ("}", 0.99)])]);
+        let next = paths.next_branches();
+        assert!(next[0].text.ends_with(b"}") && (next[0].weight - 0.99 * before).abs() < 1e-12);
+        open.extend(next);
+        while !paths.is_done() {
+            open.extend(paths.next_branches());
+        }
         assert_eq!(open.len(), FOLLOWED);
-        assert!(
-            open.windows(2).all(|pair| pair[0].weight >= pair[1].weight) && open[FOLLOWED - 1].weight >= NEGLIGIBLE
-        );
-        follow(&mut paths, &open[0], &[("]", &[("]", 0.5), ("}", 0.5)])]);
-        assert!(paths.next_branches().is_empty(), "no more than so many");
+        assert!(open.iter().all(|branch| branch.weight >= NEGLIGIBLE) && paths.next_branches().is_empty());
         assert_eq!(paths.probabilities(), Some(vec![1.0, 0.0, 0.0]));
         assert_eq!(Paths::new(2).probabilities(), None);
     }

@@ -82,7 +82,7 @@ impl<'a, E: Element> Engine<'a, E> {
         let masks: Vec<_> = turn.par_iter_mut().map(|sequence| sequence.mask()).collect();
         let asking: Vec<usize> = (0..turn.len()).filter(|place| turn[*place].asks()).collect();
         let (requests, places): (Vec<Arc<Request>>, Vec<usize>) =
-            turn.iter().map(|sequence| (Arc::clone(&sequence.request), sequence.answered())).unzip();
+            turn.iter().map(|sequence| (Arc::clone(&sequence.request), sequence.place())).unzip();
         let mut pieces: Vec<Piece<'_, E>> = turn.iter_mut().map(|sequence| sequence.piece()).collect();
         let tokens = self.reader.advance(&mut pieces, |place, logits| {
             let place = asking[place];

@@ -8,7 +8,8 @@ use crate::constraint::Grammar;
 pub struct Request {
     /// At least one token.
     pub prompt: Vec<u32>,
-    /// So many of its last tokens are the beginning of the answer, which the grammar takes as said.
+    /// So many of its last tokens are the beginning of the answer, which the grammar takes as said. They count as tokens
+    /// of the prompt.
     pub begun: usize,
     /// The name of a loaded adapter; the model alone if none.
     pub adapter: Option<String>,

@@ -132,6 +132,11 @@ impl<E: Element> Sequence<E> {
         self.tokens.len() - self.prompt
     }
 
+    /// The next token's place in the answer, what it was begun with included.
+    pub(crate) fn place(&self) -> usize {
+        self.answered() + self.request.begun
+    }
+
     /// The tokens of the page that comes next, if it begins where reading stands. The last token is always read, since
     /// what comes next is asked of it.
     pub(crate) fn next_page(&self) -> Option<&[u32]> {
