@@ -139,7 +139,7 @@ pub fn value(answer: &str, key: &str) -> Option<std::ops::Range<usize>> {
 }
 
 /// Where the string ends that begins here: the place of its closing quote.
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     while *bytes.get(at)? != b'"' {
         at += if bytes[at] == b'\\' { 2 } else { 1 };
     }

@@ -6,7 +6,7 @@
 //! over whatever stands before the outcome too, but for the branches that weigh less than [`NEGLIGIBLE`] or are more than
 //! [`FOLLOWED`].
 
-use crate::outcomes::Step;
+use crate::outcomes::{Step, string_end};
 
 /// Branches that weigh less are left out.
 pub const NEGLIGIBLE: f64 = 1e-3;
@@ -135,10 +135,7 @@ fn begun<'a>(answer: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => {
                 let start = at + 1;
-                at = start;
-                while *answer.get(at)? != b'"' {
-                    at += if answer[at] == b'\\' { 2 } else { 1 };
-                }
+                at = string_end(answer, start)?;
                 if depth == 1 && &answer[start..at] == key && answer[at + 1..].starts_with(b":\"") {
                     return Some(&answer[at + 3..]);
                 }
