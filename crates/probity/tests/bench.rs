@@ -1,5 +1,7 @@
 //! `bench endpoint` and `compare` as their users call them, against a small server that answers as it is told.
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,29 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use support::{folder, says, text};
 
 fn probity(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_probity"));
     command.env_remove("PROBITY_API_KEY").args(arguments).output().expect("the program runs")
 }
 
-fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).expect("a folder");
-    path
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a plain path")
-}
-
-fn words(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 fn figures(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", words(output)))
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", says(output)))
 }
 
 /// Four labelled cases, told apart by their usual amount; the truth of each is REVIEW for PEP.
@@ -138,7 +126,7 @@ fn quality_counts_every_case_and_an_invalid_answer_is_wrong() {
         "--out",
         text(&out),
     ]);
-    assert_eq!(output.status.code(), Some(1), "a refused request fails: {}", words(&output));
+    assert_eq!(output.status.code(), Some(1), "a refused request fails: {}", says(&output));
     let result = figures(&output);
     assert_eq!((&result["model"], &result["cases"]), (&json!("small"), &json!(4)));
     for (place, concurrency) in [1, 3].into_iter().enumerate() {
@@ -152,20 +140,20 @@ fn quality_counts_every_case_and_an_invalid_answer_is_wrong() {
         assert_eq!(tokens, [Some(60), Some(24), Some(15)]);
         assert!(level["latency_ms"]["p99"].as_f64() > Some(0.0) && level["first_token_ms"].is_null());
     }
-    let table = words(&output);
+    let table = says(&output);
     assert!(table.contains("small@3") && table.contains("1 without an answer (status 503)"), "{table}");
     assert_eq!(std::fs::read(&out).expect("a file"), output.stdout);
 
     // Held against itself, nothing is worse; against something better, it is.
     let same = probity(&["compare", text(&out), text(&out), "--fail-on-regression"]);
-    assert_eq!(same.status.code(), Some(0), "{}", words(&same));
+    assert_eq!(same.status.code(), Some(0), "{}", says(&same));
     assert!(String::from_utf8_lossy(&same.stdout).contains("a@3"));
     let better = folder.join("better.json");
     let raised = String::from_utf8_lossy(&output.stdout).replace("\"exact_match\":0.25", "\"exact_match\":0.75");
     std::fs::write(&better, raised).expect("a file");
     let worse = probity(&["compare", text(&better), text(&out), "--fail-on-regression"]);
     assert_eq!(worse.status.code(), Some(1));
-    assert!(words(&worse).contains("exact match fell from 0.7500 to 0.2500"), "{}", words(&worse));
+    assert!(says(&worse).contains("exact match fell from 0.7500 to 0.2500"), "{}", says(&worse));
 }
 
 #[test]
@@ -193,7 +181,7 @@ fn the_first_token_is_timed_where_answers_come_in_pieces() {
     let cases = cases(&folder("bench-stream"));
     let arguments = ["--style", "chat", "--stream", "--model", "m", "--cases", text(&cases), "--concurrency", "2"];
     let output = probity(&[&["bench", "endpoint", &url], &arguments[..]].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", says(&output));
     let level = &figures(&output)["levels"][0];
     assert_eq!((&level["accuracy"], &level["output_tokens"]), (&json!(1.0), &json!(16)));
     let median = |name: &str| level[name]["p50"].as_f64().expect("a number");
@@ -255,7 +243,7 @@ fn rules_are_measured_by_the_same_command_and_on_fresh_cases() {
     });
     let arguments = ["--style", "rules", "--fresh", "60", "--seed", "9", "--concurrency", "4"];
     let output = probity(&[&["bench", "endpoint", &url], &arguments[..]].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", says(&output));
     let result = figures(&output);
     assert_eq!((&result["model"], &result["set"]), (&json!("rules"), &json!("fresh cases of seed 9")));
     let level = &result["levels"][0];
@@ -277,7 +265,7 @@ fn an_interrupt_ends_with_what_was_measured() {
     let done = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(done.success());
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(130), "{}", words(&output));
+    assert_eq!(output.status.code(), Some(130), "{}", says(&output));
     let result = figures(&output);
     assert_eq!((&result["interrupted"], result["levels"].as_array().map(Vec::len)), (&json!(true), Some(1)));
     assert!(result["levels"][0]["answered"].as_u64() > Some(0));
@@ -294,7 +282,7 @@ fn what_is_asked_for_wrongly_is_said_at_once() {
     ] {
         let output = probity(&[&["bench", "endpoint"], arguments].concat());
         assert_eq!(output.status.code(), Some(2));
-        assert!(words(&output).contains(expected), "{expected} is not in {}", words(&output));
+        assert!(says(&output).contains(expected), "{expected} is not in {}", says(&output));
     }
 }
 
@@ -325,7 +313,7 @@ fn the_engine_is_measured_on_cases_and_on_prefixes() {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_probity"));
         let output = command.current_dir(&folder).args(arguments).output().expect("the program runs");
-        assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+        assert_eq!(output.status.code(), Some(0), "{}", says(&output));
         output
     };
     run(&["lm", "train", "tiny.toml", "--out", "run"]);
@@ -346,7 +334,7 @@ fn the_engine_is_measured_on_cases_and_on_prefixes() {
     }
     let prefix = &result["prefix"];
     assert_eq!(prefix["prefix_tokens"], 2048 - 33, "{prefix}");
-    assert!(words(&output).contains("a prefix of 2015 tokens only"), "{}", words(&output));
+    assert!(says(&output).contains("a prefix of 2015 tokens only"), "{}", says(&output));
     assert!(prefix["cached_tokens"].as_u64() > Some(1900) && prefix["read_tokens"].as_u64() < Some(120), "{prefix}");
     let answers = std::fs::read(folder.join("answers.json")).expect("a file");
     let answers: Value = serde_json::from_slice(&answers).expect("JSON");

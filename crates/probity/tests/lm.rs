@@ -1,9 +1,12 @@
 //! Language models as their users call them.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::says;
 
 fn probity(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_probity"));
@@ -12,9 +15,7 @@ fn probity(folder: &Path, arguments: &[&str]) -> Output {
 
 /// A folder with 200 lines to learn from, one that cannot be used, and recipes.
 fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).expect("a folder");
+    let path = support::folder(name);
     let line = |number: usize| {
         let answer = if number.is_multiple_of(3) { "FIZZ" } else { "PASS" };
         format!(r#"{{"prompt":"number {number} is ","completion":"{answer}"}}"#)
@@ -76,21 +77,17 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
-fn words(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 /// Trains by a recipe; the summary.
 fn train(folder: &Path, recipe: &str, out: &str, more: &[&str]) -> Value {
     let output = probity(folder, &[&["lm", "train", recipe, "--out", out], more].concat());
     // One line could not be used, which the exit code says.
-    assert_eq!(output.status.code(), Some(3), "{}", words(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", says(&output));
     json(&output)
 }
 
 fn logits(folder: &Path, arguments: &[&str]) -> Vec<Vec<f64>> {
     let output = probity(folder, &[&["lm", "logits", "--tokens", "5,9,260"], arguments].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", says(&output));
     serde_json::from_value(json(&output)["logits"].clone()).expect("lists of numbers")
 }
 
@@ -130,7 +127,7 @@ fn a_run_from_scratch_learns_and_leaves_everything_in_its_folder() {
     assert_eq!(config["vocab_size"], logits(&folder, &["run/model"])[0].len());
     let again = probity(&folder, &["lm", "train", "scratch.toml", "--out", "run"]);
     assert_eq!(again.status.code(), Some(2));
-    assert!(words(&again).contains("--resume"));
+    assert!(says(&again).contains("--resume"));
 }
 
 #[test]
@@ -180,9 +177,9 @@ fn a_run_that_was_told_to_stop_or_killed_goes_on_to_the_same_bytes() {
     let told = Command::new("kill").args(["-INT", &stopped.id().to_string()]).status().expect("a signal");
     assert!(told.success());
     let stopped = stopped.wait_with_output().expect("an end");
-    assert_eq!(stopped.status.code(), Some(130), "{}", words(&stopped));
+    assert_eq!(stopped.status.code(), Some(130), "{}", says(&stopped));
     assert_eq!(json(&stopped)["ending"], "interrupted");
-    assert!(words(&stopped).contains("--set threads=2 --out parts --resume"), "{}", words(&stopped));
+    assert!(says(&stopped).contains("--set threads=2 --out parts --resume"), "{}", says(&stopped));
     train(&folder, "scratch.toml", "parts", &["--resume", "--set", "steps=160"]);
     let bytes = |run: &str| std::fs::read(folder.join(run).join("model/model.safetensors")).expect("a file");
     assert!(bytes("whole") == bytes("parts"), "other weights");
@@ -223,7 +220,7 @@ fn what_cannot_be_is_refused_in_words_without_content() {
         (&["lm", "estimate", "adapter.toml"], 3, "run/model/config.json"),
     ] {
         let output = probity(&folder, arguments);
-        let words = words(&output);
+        let words = says(&output);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {words}");
         assert!(words.contains(said) && !words.contains("Jane"), "{arguments:?}: {words}");
         assert!(output.stdout.is_empty() && !folder.join("x").exists(), "{arguments:?}");
@@ -237,7 +234,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoints() {
         ["lm", "train", "scratch.toml", "--out", "run", "--set", "optimizer.rate=1e30", "checkpoint.every=1"];
     let output = probity(&folder, &arguments);
     assert_eq!(output.status.code(), Some(1));
-    assert!(words(&output).contains("not finite at step"), "{}", words(&output));
+    assert!(says(&output).contains("not finite at step"), "{}", says(&output));
     assert!(folder.join("run/checkpoints").read_dir().expect("a folder").next().is_some());
     assert!(!folder.join("run/model").exists());
 }
@@ -248,7 +245,7 @@ fn memory_is_estimated_without_data() {
     let total = |more: &[&str]| {
         let output =
             probity(&folder, &[&["lm", "estimate", "scratch.toml", "--set", "data.train=none"], more].concat());
-        assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+        assert_eq!(output.status.code(), Some(0), "{}", says(&output));
         json(&output)["total_bytes"].as_u64().expect("a number")
     };
     assert!(total(&["batch.tokens=8192"]) > 4 * total(&[]));

@@ -1,9 +1,13 @@
 //! `serve`, `config` and `bench serve` as their users call them.
 #![cfg(unix)]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use support::{folder, says, text};
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_probity"));
@@ -12,21 +16,6 @@ fn command(arguments: &[&str]) -> Command {
     }
     command.args(arguments);
     command
-}
-
-fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).expect("a folder");
-    path
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a plain path")
-}
-
-fn words(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn signal(child: &Child, name: &str) {
@@ -71,7 +60,7 @@ fn a_server_answers_the_load_generator_and_stops_when_told() {
     let load = ["--body", text(&body), "--concurrency", "2", "--seconds", "0.2"];
     let bench = [&["bench", "serve", "--url", &url, "--path", "/v1/drools/score"], &load[..]].concat();
     let output = command(&bench).output().expect("the program runs");
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", says(&output));
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     assert!(result["requests_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{result}");
     assert_eq!((&result["refused"], &result["broken"]), (&0.into(), &0.into()));
@@ -109,12 +98,12 @@ fn a_flag_counts_before_the_environment_and_that_before_the_file() {
         "# api_key = \"********\"  # environment PROBITY_API_KEY",
         "# rules is not set",
     ] {
-        assert!(printed.lines().any(|known| known == line), "{line} is not in\n{printed}{}", words(&output));
+        assert!(printed.lines().any(|known| known == line), "{line} is not in\n{printed}{}", says(&output));
     }
     assert!(!printed.contains("sesame"));
     // What it prints is a file that it takes.
     std::fs::write(&file, &printed).expect("a file");
-    assert_eq!(config(&[]).status.code(), Some(0), "{}", words(&config(&[])));
+    assert_eq!(config(&[]).status.code(), Some(0), "{}", says(&config(&[])));
     for (content, expected) in [
         ("listen = \"x\"", "`listen`: invalid value 'x'"),
         ("max_request = 1", "`max_request`: there is no such option"),
@@ -126,7 +115,7 @@ fn a_flag_counts_before_the_environment_and_that_before_the_file() {
         std::fs::write(&file, content).expect("a file");
         let output = config(&[]);
         assert_eq!(output.status.code(), Some(2));
-        assert!(words(&output).contains(expected), "{expected} is not in\n{}", words(&output));
+        assert!(says(&output).contains(expected), "{expected} is not in\n{}", says(&output));
     }
 }
 
@@ -134,11 +123,11 @@ fn a_flag_counts_before_the_environment_and_that_before_the_file() {
 fn what_is_wrong_with_options_or_rules_is_said_at_once() {
     let output = command(&["serve"]).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(2));
-    assert!(words(&output).contains("--rules"));
+    assert!(says(&output).contains("--rules"));
     let file = folder("broken").join("broken.drl");
     std::fs::write(&file, "rule \"a\" when then nonsense end").expect("a file");
     let arguments = ["serve", "--rules", text(&file), "--listen", "127.0.0.1:0"];
     let output = command(&arguments).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(3));
-    assert!(words(&output).contains("broken.drl:1"), "{}", words(&output));
+    assert!(says(&output).contains("broken.drl:1"), "{}", says(&output));
 }
