@@ -122,11 +122,11 @@ impl Decoder {
             let fits = self.narrower.iter().find(|(_, longest)| *longest <= room);
             fits.or(self.narrower.last()).unwrap_or(&self.widest)
         };
-        let again = cut.iter().map(|place| ask((&prompts[*place], fitting(&prompts[*place])))).collect();
         let mut forms = vec![&self.widest; prompts.len()];
+        cut.iter().for_each(|place| forms[*place] = fitting(&prompts[*place]));
+        let again = cut.iter().map(|place| ask((&prompts[*place], forms[*place]))).collect();
         for (place, reply) in cut.into_iter().zip(service.answer(again)) {
             replies[place] = reply;
-            forms[place] = fitting(&prompts[place]);
         }
         replies.into_iter().zip(forms).collect()
     }

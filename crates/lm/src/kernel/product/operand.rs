@@ -233,28 +233,27 @@ impl<'a> Output<'a> {
 
     /// Pieces of so many rows.
     pub(super) fn split(&mut self, rows: usize) -> Vec<Output<'_>> {
-        match self {
-            Self::Full { data, stride, add } => {
-                let (stride, add) = (*stride, *add);
-                data.chunks_mut(rows * stride).map(|data| Output::Full { data, stride, add }).collect()
-            }
-            Self::Half { data, stride, add } => {
-                let (stride, add) = (*stride, *add);
-                data.chunks_mut(rows * stride).map(|data| Output::Half { data, stride, add }).collect()
-            }
-        }
+        let stride = match self {
+            Self::Full { stride, .. } | Self::Half { stride, .. } => *stride,
+        };
+        self.pieces(usize::MAX, rows * stride)
     }
 
     /// Pieces of so many columns of a single row.
     pub(super) fn split_row(&mut self, columns: usize, count: usize) -> Vec<Output<'_>> {
+        self.pieces(columns, count)
+    }
+
+    /// The first so many elements in pieces of a size.
+    fn pieces(&mut self, length: usize, size: usize) -> Vec<Output<'_>> {
         match self {
             Self::Full { data, stride, add } => {
-                let (stride, add) = (*stride, *add);
-                data[..columns].chunks_mut(count).map(|data| Output::Full { data, stride, add }).collect()
+                let (length, stride, add) = (length.min(data.len()), *stride, *add);
+                data[..length].chunks_mut(size).map(|data| Output::Full { data, stride, add }).collect()
             }
             Self::Half { data, stride, add } => {
-                let (stride, add) = (*stride, *add);
-                data[..columns].chunks_mut(count).map(|data| Output::Half { data, stride, add }).collect()
+                let (length, stride, add) = (length.min(data.len()), *stride, *add);
+                data[..length].chunks_mut(size).map(|data| Output::Half { data, stride, add }).collect()
             }
         }
     }
