@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::check::Checks;
 use crate::heap::{Constants, Heap, Text, Value};
 use crate::library::Method;
 use crate::types::{ClassInfo, class};
@@ -554,6 +555,8 @@ pub(crate) struct Code {
     pub(crate) registers: u16,
     /// Registers that a call fills, from the first on.
     pub(crate) parameters: u8,
+    /// The same as questions about its first argument, for conditions that are no more.
+    pub(crate) checks: Option<Checks>,
 }
 
 /// Everything that running code needs, shared by all sessions.

@@ -110,6 +110,9 @@ impl RuleBase {
             for (at, op) in code.ops.iter().enumerate() {
                 let _ = writeln!(text, "  {at:>4} {op:?}");
             }
+            if let Some(checks) = &code.checks {
+                let _ = writeln!(text, "  as questions: {checks:?}");
+            }
         }
         text
     }

@@ -261,9 +261,13 @@ impl<'e> Emitter<'e> {
             switches: Vec::new(),
             registers: self.high as u16,
             parameters: 0,
+            checks: None,
         };
         if !self.env.is_plain {
             super::optimize::optimize(&mut code, self.env);
+            if self.purpose == Purpose::Constraint {
+                code.checks = super::check::checks(&code, &self.env.constants);
+            }
         }
         Ok(code)
     }

@@ -5,6 +5,7 @@
 
 mod branch;
 mod call;
+mod check;
 mod constraint;
 #[cfg(test)]
 mod differential;

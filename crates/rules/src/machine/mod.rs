@@ -1,5 +1,6 @@
 //! Runs compiled code: a register machine with Java's arithmetic, exceptions and null semantics.
 
+mod check;
 mod numbers;
 mod relate;
 mod slow;

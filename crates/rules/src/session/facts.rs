@@ -267,6 +267,11 @@ impl<'r> Session<'r> {
                 }
             }
             AlphaTest::Code(code) => {
+                if let Some(checks) = &self.machine.program.codes[code as usize].checks {
+                    if let Some(answer) = self.machine.check(checks, value) {
+                        return Ok(answer);
+                    }
+                }
                 matches!(self.machine.run(code, &[value])?, Value::Boolean(true))
             }
         })

@@ -283,7 +283,15 @@ impl<'r> Session<'r> {
     fn holds(&mut self, call: Option<&Call>, tuple: TupleId, this: Option<Value>) -> Outcome<bool> {
         match call {
             None => Ok(true),
-            Some(call) => Ok(matches!(self.call(call, tuple, this)?, Value::Boolean(true))),
+            Some(call) => {
+                if let Some(checks) = &self.machine.program.codes[call.code as usize].checks {
+                    let first = this.or_else(|| call.slots.first().map(|slot| self.slot(tuple, *slot).0));
+                    if let Some(answer) = self.machine.check(checks, first.unwrap_or_default()) {
+                        return Ok(answer);
+                    }
+                }
+                Ok(matches!(self.call(call, tuple, this)?, Value::Boolean(true)))
+            }
         }
     }
 
