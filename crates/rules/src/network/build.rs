@@ -6,9 +6,9 @@ use super::declarations::{Access, Context, Declaration, Declarations, consequenc
 use super::expand::{branches, is_single_pattern};
 use super::pattern::{Analysed, analyse};
 use super::{
-    AccumulateNode, Alpha, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind, Mask, Network, Next,
-    Node, NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo, Salience, Segment,
-    Sink, Terminal, Total,
+    AccumulateNode, Alpha, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind, LeftInput, Mask,
+    Network, Next, Node, NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo,
+    Salience, Segment, Sink, Terminal, Total,
 };
 use crate::compile::{Compiled, Emitter, Environment, Purpose, names_in_expression, names_in_statements};
 use crate::heap::Value;
@@ -273,7 +273,18 @@ impl<'b> Builder<'b> {
             NodeKind::Not { test, right } => *right == Right::Facts && test.is_none(),
             _ => false,
         };
-        let node = Node { kind, parent, children: Vec::new(), slot, mask, key, segment: 0, paths: Vec::new(), gates };
+        let node = Node {
+            kind,
+            parent,
+            children: Vec::new(),
+            slot,
+            mask,
+            key,
+            segment: 0,
+            paths: Vec::new(),
+            gates,
+            left: LeftInput::default(),
+        };
         self.network.nodes.push(node);
         if let Some(parent) = parent {
             self.network.nodes[parent as usize].children.push(id);
@@ -1097,6 +1108,22 @@ impl<'b> Builder<'b> {
                 }
                 _ => {}
             }
+        }
+        self.list_left_inputs();
+    }
+
+    fn list_left_inputs(&mut self) {
+        let network = &mut self.network;
+        for id in 0..network.nodes.len() {
+            let node = &network.nodes[id];
+            if !matches!(node.kind, NodeKind::Left) {
+                continue;
+            }
+            let segment = &network.segments[node.segment as usize];
+            let segments = if segment.nodes.len() == 1 { segment.children.clone() } else { vec![node.segment] };
+            let paths = node.paths.iter().map(|path| &network.paths[*path as usize]);
+            let terminals = paths.map(|path| path.terminal.filter(|_| path.gates == [id as NodeId])).collect();
+            network.nodes[id].left = LeftInput { segments, terminals };
         }
     }
 

@@ -149,6 +149,17 @@ pub(crate) struct Node {
     pub(crate) paths: Vec<u32>,
     /// Index among the nodes that gate their paths.
     pub(crate) gates: bool,
+    /// For left inputs: where facts go.
+    pub(crate) left: LeftInput,
+}
+
+/// Where the facts of a left input go.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeftInput {
+    /// The segments that it feeds: its own, or those of its successors if it stands alone.
+    pub(crate) segments: Vec<u32>,
+    /// The terminals of its paths, if each path wants nothing but facts here.
+    pub(crate) terminals: Option<Vec<u32>>,
 }
 
 /// An arm of `if (…) do[x] else break[y]`.

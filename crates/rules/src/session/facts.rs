@@ -293,20 +293,15 @@ impl<'r> Session<'r> {
         self.insert_left(node, fact, cause);
     }
 
-    /// The segments that a left input feeds: its own, or those of its successors if it stands alone.
-    fn left_segments(&self, node: NodeId) -> &'r [u32] {
-        let network = self.network;
-        let segment = &network.nodes[node as usize].segment;
-        let data = &network.segments[*segment as usize];
-        if data.nodes.len() == 1 { &data.children } else { std::slice::from_ref(segment) }
-    }
-
+    #[inline]
     fn insert_left(&mut self, node: NodeId, fact: u32, cause: Cause) {
-        let slot = self.network.nodes[node as usize].slot.unwrap_or(u16::MAX);
+        let network = self.network;
+        let data = &network.nodes[node as usize];
+        let slot = data.slot.unwrap_or(u16::MAX);
         self.nodes[node as usize].count += 1;
         let mut first = NONE;
         let value = self.facts[fact as usize].value;
-        for segment in self.left_segments(node) {
+        for segment in &data.left.segments {
             let tuple = self.tuples.add_fact(fact, value, slot, cause);
             if first == NONE {
                 first = tuple;
@@ -314,12 +309,21 @@ impl<'r> Session<'r> {
                 self.tuples[first].peers.push(tuple);
                 self.tuples[tuple].original = first;
             }
-            self.staged[*segment as usize].add_insert(&mut self.tuples, tuple);
+            self.staged[*segment as usize].add_new(&mut self.tuples, tuple);
         }
         if first != NONE {
             self.facts[fact as usize].lefts.push((node, first));
         }
-        self.notify(node);
+        match &data.left.terminals {
+            Some(terminals) => {
+                for terminal in terminals {
+                    if !self.agenda.is_waiting(*terminal) {
+                        self.agenda.queue(*terminal);
+                    }
+                }
+            }
+            None => self.notify(node),
+        }
     }
 
     fn update_left(&mut self, node: NodeId, tuple: TupleId, cause: Cause) {
@@ -340,11 +344,11 @@ impl<'r> Session<'r> {
     }
 
     fn each_left(&mut self, node: NodeId, tuple: TupleId, act: impl Fn(&mut Self, u32, TupleId)) {
+        let network = self.network;
         let peers = self.tuples[tuple].peers.clone();
         let all: Vec<TupleId> = std::iter::once(tuple).chain(peers).collect();
         for (index, tuple) in all.into_iter().enumerate() {
-            let segment = self.left_segments(node)[index];
-            act(self, segment, tuple);
+            act(self, network.nodes[node as usize].left.segments[index], tuple);
         }
     }
 

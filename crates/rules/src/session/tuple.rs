@@ -216,6 +216,13 @@ impl Sets {
         was_empty
     }
 
+    /// Stages the insertion of a tuple that was staged nowhere before.
+    #[inline]
+    pub(super) fn add_new(&mut self, tuples: &mut Tuples, id: TupleId) {
+        tuples[id].staged = Staged::Insert;
+        self.insert.push(id);
+    }
+
     pub(super) fn add_update(&mut self, tuples: &mut Tuples, id: TupleId) {
         if tuples[id].staged == Staged::No {
             tuples[id].staged = Staged::Update;
