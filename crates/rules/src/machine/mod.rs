@@ -352,6 +352,7 @@ impl<'p> Machine<'p> {
                     class::MAP => frame.map($on).is_some(),
                     class::LIST => frame.list($on).is_some(),
                     class::STRING => frame.string($on).is_some(),
+                    class::INTEGER => frame.integer($on).is_some(),
                     _ => false,
                 };
                 certain || {
@@ -688,6 +689,11 @@ impl<'p> Machine<'p> {
                         Intrinsic::IntValue => {
                             if let Some(whole) = frame.integer(first) {
                                 done!(Value::Integer(whole));
+                            }
+                        }
+                        Intrinsic::MaximumInt => {
+                            if let (Some(left), Some(right)) = (frame.integer(first), frame.integer(second)) {
+                                done!(Value::Integer(left.max(right)));
                             }
                         }
                         Intrinsic::AbsoluteDouble => {

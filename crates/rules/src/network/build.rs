@@ -6,9 +6,9 @@ use super::declarations::{Access, Context, Declaration, Declarations, consequenc
 use super::expand::{branches, is_single_pattern};
 use super::pattern::{Analysed, analyse};
 use super::{
-    AccumulateNode, Alpha, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind, LeftInput, Mask,
-    Network, Next, Node, NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo,
-    Salience, Segment, Sink, Terminal, Total,
+    AccumulateNode, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind, LeftInput, Mask, Network,
+    Node, NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo, Salience, Segment,
+    Sink, Step, Terminal, Total,
 };
 use crate::compile::{Compiled, Emitter, Environment, Purpose, names_in_expression, names_in_statements};
 use crate::heap::Value;
@@ -27,7 +27,16 @@ pub(crate) fn build(env: &mut Environment, file: &File, source: &str) -> Network
         let (name, parameters) = (query.name.clone(), query.parameters.len());
         network.queries.push(QueryPlan { name, parameters, variables: parameters, branches: Vec::new() });
     }
-    let mut builder = Builder { env, network, source, file, alpha_keys: HashMap::new(), roots: Vec::new() };
+    let mut builder = Builder {
+        env,
+        network,
+        source,
+        file,
+        alphas: Vec::new(),
+        alpha_keys: HashMap::new(),
+        types: Vec::new(),
+        roots: Vec::new(),
+    };
     for index in 0..file.queries.len() {
         if let Err(error) = builder.query(index) {
             builder.env.report(error);
@@ -36,9 +45,27 @@ pub(crate) fn build(env: &mut Environment, file: &File, source: &str) -> Network
     for (index, rule) in file.rules.iter().enumerate() {
         builder.rule(index as u32, rule);
     }
-    builder.order();
+    builder.list_steps();
     builder.cut();
     builder.network
+}
+
+/// A test with what follows it.
+#[derive(Clone, Debug)]
+struct Alpha {
+    test: AlphaTest,
+    /// In the order in which a fact visits them, which decides ties on the agenda: tests of equality
+    /// with a literal, then of order with a literal, then all else as it was built.
+    next: Vec<Next>,
+    /// What kind of test it is, for that order.
+    rank: u8,
+}
+
+/// What follows a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Alpha(u32),
+    Sink(Sink),
 }
 
 struct Builder<'b> {
@@ -46,7 +73,10 @@ struct Builder<'b> {
     network: Network,
     source: &'b str,
     file: &'b File,
+    alphas: Vec<Alpha>,
     alpha_keys: HashMap<(u32, String), u32>,
+    /// Tests of types, in the order in which rules first used them.
+    types: Vec<u32>,
     roots: Vec<NodeId>,
 }
 
@@ -158,7 +188,7 @@ impl<'b> Builder<'b> {
             let analysed = analyse(self.env, &mut tip.declarations, pattern, 0, &tip.used)?;
             let alpha = self.alpha(&analysed, &tip)?;
             let terminal = self.terminal(&tip, rule, &rule.consequence, None)?;
-            self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Terminal(terminal, analysed.mask)));
+            self.alphas[alpha as usize].next.push(Next::Sink(Sink::Terminal(terminal, analysed.mask)));
             return Ok(());
         }
         // The main consequence is compiled last; named ones of branches then take its executor.
@@ -258,7 +288,7 @@ impl<'b> Builder<'b> {
             None => {
                 let node = self.node(NodeKind::Left, None, key, slot, mask);
                 self.roots.push(node);
-                self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Left(node)));
+                self.alphas[alpha as usize].next.push(Next::Sink(Sink::Left(node)));
                 node
             }
         };
@@ -374,7 +404,7 @@ impl<'b> Builder<'b> {
 
     fn right_sink(&mut self, alpha: u32, tip: &Tip<'_>) {
         if let Some(node) = tip.node {
-            self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Right(node)));
+            self.alphas[alpha as usize].next.push(Next::Sink(Sink::Right(node)));
         }
     }
 
@@ -390,17 +420,17 @@ impl<'b> Builder<'b> {
     }
 
     fn type_alpha(&mut self, test: AlphaTest) -> u32 {
-        if let Some(known) = self.network.types.iter().find(|t| self.network.alphas[**t as usize].test == test) {
+        if let Some(known) = self.types.iter().find(|t| self.alphas[**t as usize].test == test) {
             return *known;
         }
         let id = self.new_alpha(test);
-        self.network.types.push(id);
+        self.types.push(id);
         id
     }
 
     fn new_alpha(&mut self, test: AlphaTest) -> u32 {
-        let id = self.network.alphas.len() as u32;
-        self.network.alphas.push(Alpha { test, next: Vec::new(), rank: 2 });
+        let id = self.alphas.len() as u32;
+        self.alphas.push(Alpha { test, next: Vec::new(), rank: 2 });
         id
     }
 
@@ -415,8 +445,8 @@ impl<'b> Builder<'b> {
             }
             let test = self.alpha_test(analysed, expression, tip)?;
             let id = self.new_alpha(test);
-            self.network.alphas[id as usize].rank = rank(expression);
-            self.network.alphas[at as usize].next.push(Next::Alpha(id));
+            self.alphas[id as usize].rank = rank(expression);
+            self.alphas[at as usize].next.push(Next::Alpha(id));
             self.alpha_keys.insert(key, id);
             at = id;
         }
@@ -917,7 +947,7 @@ impl<'b> Builder<'b> {
             for class in classes {
                 let alpha = self.type_alpha(AlphaTest::Class(class));
                 if let Some(node) = tip.node {
-                    self.network.alphas[alpha as usize].next.push(Next::Sink(Sink::Query(node)));
+                    self.alphas[alpha as usize].next.push(Next::Sink(Sink::Query(node)));
                 }
             }
         }
@@ -1067,15 +1097,33 @@ impl<'b> Builder<'b> {
         Ok((self.env.add_code(code), ty))
     }
 
-    /// Brings what follows each test into the order of visits.
-    fn order(&mut self) {
-        let ranks: Vec<u8> = self.network.alphas.iter().map(|alpha| alpha.rank).collect();
-        for alpha in &mut self.network.alphas {
+    /// Lists what a fact comes to, with what follows each test in the order of visits.
+    fn list_steps(&mut self) {
+        let ranks: Vec<u8> = self.alphas.iter().map(|alpha| alpha.rank).collect();
+        for alpha in &mut self.alphas {
             alpha.next.sort_by_key(|next| match next {
                 Next::Alpha(id) => ranks[*id as usize],
                 Next::Sink(_) => 2,
             });
         }
+        for test in 0..self.types.len() {
+            self.add_steps(self.types[test]);
+        }
+    }
+
+    /// A test as a step, and what follows it.
+    fn add_steps(&mut self, alpha: u32) {
+        let at = self.network.steps.len();
+        let test = self.alphas[alpha as usize].test;
+        self.network.steps.push(Step::Test { test, otherwise: 0 });
+        for next in std::mem::take(&mut self.alphas[alpha as usize].next) {
+            match next {
+                Next::Alpha(child) => self.add_steps(child),
+                Next::Sink(sink) => self.network.steps.push(Step::Sink(sink)),
+            }
+        }
+        let otherwise = self.network.steps.len() as u32;
+        self.network.steps[at] = Step::Test { test, otherwise };
     }
 
     /// Cuts the network into segments and lists the paths.

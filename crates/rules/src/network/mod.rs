@@ -1,6 +1,6 @@
 //! The compiled network of a rule base: what does not change between sessions.
 //!
-//! Facts enter through [`Alpha`] tests, which rules share. From there a rule is a path of [`Node`]s that
+//! Facts enter through tests, which rules share. From there a rule is a path of [`Node`]s that
 //! ends in a [`Terminal`]. Paths with an equal beginning share their nodes, and sharing is visible in the
 //! firing order, so it follows Drools': a path is cut into [`Segment`]s wherever a node has more than one
 //! successor.
@@ -53,21 +53,14 @@ pub(crate) enum AlphaTest {
     Code(u32),
 }
 
-/// A test with what follows it.
-#[derive(Clone, Debug)]
-pub(crate) struct Alpha {
-    pub(crate) test: AlphaTest,
-    /// In the order in which a fact visits them, which decides ties on the agenda: tests of equality
-    /// with a literal, then of order with a literal, then all else as it was built.
-    pub(crate) next: Vec<Next>,
-    /// What kind of test it is, for that order.
-    pub(crate) rank: u8,
-}
-
-/// What follows a test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    Alpha(u32),
+/// What a fact comes to on its way through the network: tests, each with what follows where it holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// A fact that fails goes on elsewhere.
+    Test {
+        test: AlphaTest,
+        otherwise: u32,
+    },
     Sink(Sink),
 }
 
@@ -348,9 +341,8 @@ impl RuleInfo {
 /// The whole network.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
-    pub(crate) alphas: Vec<Alpha>,
-    /// Tests of types, in the order in which rules first used them.
-    pub(crate) types: Vec<u32>,
+    /// In the order in which a fact takes them; each test of a type is followed by all that asks for it.
+    pub(crate) steps: Vec<Step>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) paths: Vec<Path>,

@@ -4,7 +4,7 @@ use super::Session;
 use super::tuple::{Cause, NONE, Staged, TupleId};
 use crate::heap::Value;
 use crate::machine::Outcome;
-use crate::network::{AlphaTest, Mask, Next, NodeId, NodeKind, Sink};
+use crate::network::{AlphaTest, Mask, NodeId, NodeKind, Sink, Step};
 
 /// A fact in the working memory.
 #[derive(Debug, Default)]
@@ -195,12 +195,24 @@ impl<'r> Session<'r> {
 
     /// Brings a fact to all tests.
     fn enter(&mut self, fact: u32, cause: Cause, before: &mut Before) -> Outcome<()> {
-        let network = self.network;
+        let steps = self.network.steps.as_slice();
         let Fact { value, is_initial, .. } = self.facts[fact as usize];
-        let entering = Entering { fact, value, is_initial, cause };
-        for alpha in &network.types {
-            if self.passes(*alpha, &entering)? {
-                self.alpha(*alpha, &entering, before)?;
+        let mut at = 0;
+        while let Some(step) = steps.get(at) {
+            at += 1;
+            match *step {
+                Step::Test { test, otherwise } => {
+                    if !self.passes(test, value, is_initial)? {
+                        at = otherwise as usize;
+                    }
+                }
+                Step::Sink(Sink::Left(node)) => self.enter_left(node, fact, cause, before),
+                Step::Sink(Sink::Right(node)) => self.enter_right(node, fact, cause, before),
+                Step::Sink(Sink::Terminal(terminal, mask)) => self.enter_single(terminal, mask, fact, cause, before)?,
+                Step::Sink(Sink::Query(node)) => {
+                    self.facts[fact as usize].queries.push(node);
+                    self.touch_query(node);
+                }
             }
         }
         Ok(())
@@ -228,33 +240,9 @@ impl<'r> Session<'r> {
         Ok(())
     }
 
-    /// Hands a fact that passed a test on to what follows it.
-    fn alpha(&mut self, alpha: u32, entering: &Entering, before: &mut Before) -> Outcome<()> {
-        let network = self.network;
-        let Entering { fact, cause, .. } = *entering;
-        for next in &network.alphas[alpha as usize].next {
-            match *next {
-                Next::Alpha(child) => {
-                    if self.passes(child, entering)? {
-                        self.alpha(child, entering, before)?;
-                    }
-                }
-                Next::Sink(Sink::Left(node)) => self.enter_left(node, fact, cause, before),
-                Next::Sink(Sink::Right(node)) => self.enter_right(node, fact, cause, before),
-                Next::Sink(Sink::Terminal(terminal, mask)) => self.enter_single(terminal, mask, fact, cause, before)?,
-                Next::Sink(Sink::Query(node)) => {
-                    self.facts[fact as usize].queries.push(node);
-                    self.touch_query(node);
-                }
-            }
-        }
-        Ok(())
-    }
-
     #[inline(always)]
-    fn passes(&mut self, alpha: u32, entering: &Entering) -> Outcome<bool> {
-        let Entering { value, is_initial, .. } = *entering;
-        Ok(match self.network.alphas[alpha as usize].test {
+    fn passes(&mut self, test: AlphaTest, value: Value, is_initial: bool) -> Outcome<bool> {
+        Ok(match test {
             AlphaTest::Initial => is_initial,
             AlphaTest::Class(class) => !is_initial && self.machine.is_instance(value, class),
             AlphaTest::KeyNull { key, negated } => self.machine.map_key(value, key).is_null() != negated,
@@ -535,14 +523,6 @@ impl<'r> Session<'r> {
     pub(super) fn is_going(&self, tuple: TupleId) -> bool {
         self.tuples[tuple].staged == Staged::Delete
     }
-}
-
-/// A fact on its way through the tests.
-struct Entering {
-    fact: u32,
-    value: Value,
-    is_initial: bool,
-    cause: Cause,
 }
 
 /// Where an updated fact was before; a new one was nowhere.
