@@ -6,9 +6,9 @@ use super::declarations::{Access, Context, Declaration, Declarations, consequenc
 use super::expand::{branches, is_single_pattern};
 use super::pattern::{Analysed, analyse};
 use super::{
-    AccumulateNode, AlphaTest, BranchArm, Call, Call3, FromNode, Function, FunctionKind, LeftInput, Mask, Network,
-    Node, NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo, Salience, Segment,
-    Sink, Step, Terminal, Total,
+    AccumulateNode, AlphaTest, BranchArm, Call, Call3, Conditions, FromNode, Function, FunctionKind, LeftInput, Mask,
+    Network, Node, NodeId, NodeKind, Path, QueryArgument, QueryNode, QueryPlan, QueryStep, Right, RuleInfo, Salience,
+    Segment, Sink, Step, Terminal, Total,
 };
 use crate::compile::{Compiled, Emitter, Environment, Purpose, names_in_expression, names_in_statements};
 use crate::heap::Value;
@@ -1158,6 +1158,23 @@ impl<'b> Builder<'b> {
             }
         }
         self.list_left_inputs();
+        self.list_conditions();
+    }
+
+    fn list_conditions(&mut self) {
+        let network = &mut self.network;
+        for path in &mut network.paths {
+            let segment = &network.segments[path.segments[0] as usize];
+            path.first = if segment.nodes.len() == 1 { (1, 0) } else { (0, 1) };
+            let [last] = path.segments[path.first.0..] else { continue };
+            let nodes = &network.segments[last as usize].nodes[path.first.1..];
+            let Some((_, evals)) = nodes.split_last().filter(|_| path.terminal.is_some()) else { continue };
+            let tests = evals.iter().map(|node| match &network.nodes[*node as usize].kind {
+                NodeKind::Eval { test } => Some(test.clone()),
+                _ => None,
+            });
+            path.conditions = tests.collect::<Option<_>>().map(|tests| Conditions { segment: last, tests });
+        }
     }
 
     fn list_left_inputs(&mut self) {

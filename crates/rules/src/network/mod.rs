@@ -290,6 +290,18 @@ pub(crate) struct Path {
     pub(crate) target: Option<NodeId>,
     /// Nodes that must hold facts before the path is worth evaluating.
     pub(crate) gates: Vec<NodeId>,
+    /// What evaluation of the path begins with: a left input that feeds several segments stages its facts there
+    /// itself, and nothing is left of its own.
+    pub(crate) first: (usize, usize),
+    /// The whole path, where it is a pattern with conditions.
+    pub(crate) conditions: Option<Conditions>,
+}
+
+/// Conditions on the matches that wait before a segment, up to the terminal.
+#[derive(Clone, Debug)]
+pub(crate) struct Conditions {
+    pub(crate) segment: u32,
+    pub(crate) tests: Vec<Call>,
 }
 
 /// A consequence with the attributes of its rule.

@@ -157,11 +157,16 @@ impl Agenda {
         data.queued && data.dirty && !data.eager
     }
 
+    #[inline(always)]
     pub(super) fn enqueue(&mut self, item: u32) {
-        let data = &mut self.items[item as usize];
-        if data.queued {
-            return;
+        if !self.items[item as usize].queued {
+            self.enqueue_new(item);
         }
+    }
+
+    #[inline(never)]
+    fn enqueue_new(&mut self, item: u32) {
+        let data = &mut self.items[item as usize];
         data.queued = true;
         let group = usize::from(data.group);
         self.groups[group].queue.push(item, &self.items);

@@ -4,7 +4,7 @@ use super::Session;
 use super::tuple::{Cause, NONE, Sets, Staged, TupleId, remove};
 use crate::heap::Value;
 use crate::machine::Outcome;
-use crate::network::{Call, NodeId, NodeKind, Right};
+use crate::network::{Call, Conditions, NodeId, NodeKind, Right};
 
 impl Session<'_> {
     /// Evaluates what changed on the path of a terminal.
@@ -13,46 +13,36 @@ impl Session<'_> {
         let Some(path) = network.terminals[terminal as usize].path else {
             return Ok(());
         };
-        let segments = &network.paths[path as usize].segments;
-        let alone = network.segments[segments[0] as usize].nodes.len() == 1;
-        // A left input that feeds several segments stages its facts there itself.
-        let (segment, node) = if alone { (1, 0) } else { (0, 1) };
-        if let [last] = segments[segment..] {
-            if let Some((end, evals)) = network.segments[last as usize].nodes[node..].split_last() {
-                let is_eval = |node: &NodeId| matches!(network.nodes[*node as usize].kind, NodeKind::Eval { .. });
-                if self.staged[last as usize].is_new() && evals.iter().all(is_eval) {
-                    return self.run_evals(last, evals, *end);
-                }
+        let data = &network.paths[path as usize];
+        if let Some(conditions) = &data.conditions {
+            if self.staged[conditions.segment as usize].is_new() {
+                return self.test_matches(conditions, terminal);
             }
         }
-        self.run_path(path, segment, node)
+        self.run_path(path, data.first.0, data.first.1)
     }
 
-    /// Evaluates conditions on new matches, up to the terminal.
-    fn run_evals(&mut self, segment: u32, evals: &[NodeId], end: NodeId) -> Outcome<()> {
-        let network = self.network;
-        let mut sets = Sets { insert: std::mem::take(&mut self.staged[segment as usize].insert), ..Sets::default() };
-        for node in evals {
-            let NodeKind::Eval { test } = &network.nodes[*node as usize].kind else { continue };
+    /// Evaluates conditions on new matches, and hands those that meet them to the terminal.
+    fn test_matches(&mut self, conditions: &Conditions, terminal: u32) -> Outcome<()> {
+        let mut matches = std::mem::take(&mut self.staged[conditions.segment as usize].insert);
+        for test in &conditions.tests {
             // Last in, first out, like every node.
-            sets.insert.reverse();
+            matches.reverse();
             let mut kept = 0;
-            for index in 0..sets.insert.len() {
-                let left = sets.insert[index];
+            for index in 0..matches.len() {
+                let left = matches[index];
                 self.tuples[left].staged = Staged::No;
                 if self.holds(Some(test), left, None)? {
-                    sets.insert[kept] = self.child(NO_SLOT, left, NONE);
+                    matches[kept] = self.child(NO_SLOT, left, NONE);
                     kept += 1;
                 }
             }
-            sets.insert.truncate(kept);
+            matches.truncate(kept);
         }
-        if let NodeKind::Terminal { terminal } = network.nodes[end as usize].kind {
-            self.terminate(terminal, &sets)?;
-        }
+        self.end_new(terminal, &matches)?;
         // The set keeps its memory.
-        sets.insert.clear();
-        self.staged[segment as usize].insert = sets.insert;
+        matches.clear();
+        self.staged[conditions.segment as usize].insert = matches;
         Ok(())
     }
 

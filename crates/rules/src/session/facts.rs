@@ -161,11 +161,12 @@ impl<'r> Session<'r> {
     }
 
     /// Carries out what waits, in order. What this causes in turn waits for the next call.
-    #[inline]
+    #[inline(always)]
     pub(super) fn flush(&mut self) -> Outcome<()> {
         if self.queue.is_empty() { Ok(()) } else { self.carry_out() }
     }
 
+    #[inline(never)]
     fn carry_out(&mut self) -> Outcome<()> {
         let entries = std::mem::take(&mut self.queue);
         let mut nowhere = Before::default();
@@ -440,11 +441,7 @@ impl<'r> Session<'r> {
     }
 
     fn link_single(&mut self, terminal: u32) {
-        let rule = &self.network.rules[self.network.terminals[terminal as usize].rule as usize];
-        if rule.auto_focus && !self.agenda.groups[usize::from(rule.group)].active {
-            let recency = self.recency;
-            self.agenda.set_focus(rule.group, recency);
-        }
+        self.take_focus(terminal);
         self.agenda.enqueue(terminal);
     }
 

@@ -280,22 +280,36 @@ impl Session<'_> {
             self.tuples[*tuple].staged = super::tuple::Staged::No;
             self.cancel(terminal, *tuple);
         }
-        let rule = &self.network.rules[self.network.terminals[terminal as usize].rule as usize];
-        if rule.auto_focus && !(sets.insert.is_empty() && sets.update.is_empty()) {
-            if !self.agenda.groups[usize::from(rule.group)].active {
-                let recency = self.recency;
-                self.agenda.set_focus(rule.group, recency);
-            }
+        if !sets.update.is_empty() {
+            self.take_focus(terminal);
         }
         for tuple in sets.update.iter().rev() {
             self.tuples[*tuple].staged = super::tuple::Staged::No;
             self.update_match(terminal, *tuple)?;
         }
-        for tuple in sets.insert.iter().rev() {
+        self.end_new(terminal, &sets.insert)
+    }
+
+    /// Hands new matches to their consequence.
+    pub(super) fn end_new(&mut self, terminal: u32, matches: &[TupleId]) -> Outcome<()> {
+        if matches.is_empty() {
+            return Ok(());
+        }
+        self.take_focus(terminal);
+        for tuple in matches.iter().rev() {
             self.tuples[*tuple].staged = super::tuple::Staged::No;
             self.insert_match(terminal, *tuple)?;
         }
         Ok(())
+    }
+
+    /// Gives the focus to the group of a rule that takes it by itself.
+    pub(super) fn take_focus(&mut self, terminal: u32) {
+        let rule = &self.network.rules[self.network.terminals[terminal as usize].rule as usize];
+        if rule.auto_focus && !self.agenda.groups[usize::from(rule.group)].active {
+            let recency = self.recency;
+            self.agenda.set_focus(rule.group, recency);
+        }
     }
 
     /// The latest change among a match's facts.
