@@ -106,6 +106,7 @@ impl Tuple {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.beliefs)).unwrap_or_default()
     }
 
+    #[inline(always)]
     fn clear(&mut self) {
         self.left = NONE;
         self.right = NONE;
@@ -139,17 +140,18 @@ pub(super) struct Tuples {
 }
 
 impl Tuples {
+    #[inline(always)]
     pub(super) fn add(&mut self) -> TupleId {
-        if self.live == self.items.len() {
-            self.items.push(Tuple::default());
-        } else {
-            self.items[self.live].clear();
+        match self.items.get_mut(self.live) {
+            Some(tuple) => tuple.clear(),
+            None => self.items.push(Tuple::default()),
         }
         self.live += 1;
         (self.live - 1) as TupleId
     }
 
     /// A tuple of one fact.
+    #[inline(always)]
     pub(super) fn add_fact(&mut self, fact: u32, value: Value, slot: u16, cause: Cause) -> TupleId {
         let tuple = self.add();
         let data = &mut self.items[tuple as usize];
