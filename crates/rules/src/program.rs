@@ -400,6 +400,20 @@ pub(crate) enum Op {
         over: Register,
         target: Near,
     },
+    /// [`Op::Next`], passing over what is no map.
+    NextMap {
+        to: Register,
+        state: Register,
+        over: Register,
+        target: Near,
+    },
+    /// `to = list.get(at)`, and jumps unless that is a map.
+    ListMapElse {
+        to: Register,
+        list: Register,
+        at: Register,
+        target: Near,
+    },
     Native {
         to: Register,
         first: Register,

@@ -89,6 +89,7 @@ pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
         | Op::JumpLongConstant { left, .. }
         | Op::JumpDoubleConstant { left, .. } => [Some(left), None, None],
         Op::JumpSize { left, list, .. } => [Some(left), Some(list), None],
+        Op::ListMapElse { list, at, .. } => [Some(list), Some(at), None],
         Op::MapGet { map, .. }
         | Op::MapGetSafe { map, .. }
         | Op::MapText { map, .. }
@@ -111,6 +112,7 @@ pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
         | Op::Jump { .. }
         | Op::JumpMore { .. }
         | Op::Next { .. }
+        | Op::NextMap { .. }
         | Op::Step { .. }
         | Op::Native { .. }
         | Op::Brief { .. }
@@ -168,7 +170,9 @@ pub(super) fn result(op: &mut Op) -> Option<&mut Register> {
         | Op::Relate { to, .. }
         | Op::Iterate { to, .. }
         | Op::Step { to, .. }
-        | Op::Next { to, .. } => Some(to),
+        | Op::Next { to, .. }
+        | Op::NextMap { to, .. }
+        | Op::ListMapElse { to, .. } => Some(to),
         _ => None,
     }
 }
@@ -196,7 +200,7 @@ pub(super) fn effects(op: Op, methods: &[&'static Method]) -> (Registers, Regist
         | Op::NewArray { first, count, .. }
         | Op::NewArraySized { first, count, .. } => reads.add_range(first, count),
         Op::Update { fact, .. } | Op::Delete { fact } => reads.add(fact),
-        Op::Step { state, over, .. } | Op::Next { state, over, .. } => {
+        Op::Step { state, over, .. } | Op::Next { state, over, .. } | Op::NextMap { state, over, .. } => {
             reads.add(state);
             reads.add(over);
             writes.add(state);
@@ -242,7 +246,9 @@ fn target_field(op: &mut Op) -> Option<Field<'_>> {
         | Op::MapTextElse { target, .. }
         | Op::MapNumberElse { target, .. }
         | Op::JumpNotKeyText { target, .. }
-        | Op::Next { target, .. } => Some(Field::Near(target)),
+        | Op::ListMapElse { target, .. }
+        | Op::Next { target, .. }
+        | Op::NextMap { target, .. } => Some(Field::Near(target)),
         Op::Jump { target }
         | Op::JumpIf { target, .. }
         | Op::JumpUnless { target, .. }
@@ -287,7 +293,8 @@ pub(super) fn may_change(op: Op) -> bool {
         | Op::SetField { .. }
         | Op::ArraySet { .. }
         | Op::Step { .. }
-        | Op::Next { .. } => true,
+        | Op::Next { .. }
+        | Op::NextMap { .. } => true,
         _ => false,
     }
 }
@@ -314,6 +321,15 @@ pub(super) fn incoming(code: &Code) -> Vec<u32> {
 
 /// The registers that are read after each operation before they are written again.
 pub(super) fn live_after(code: &Code, methods: &[&'static Method]) -> Vec<Registers> {
+    liveness(code, methods).1
+}
+
+/// The registers that are read at each operation or later before they are written again.
+pub(super) fn live_before(code: &Code, methods: &[&'static Method]) -> Vec<Registers> {
+    liveness(code, methods).0
+}
+
+fn liveness(code: &Code, methods: &[&'static Method]) -> (Vec<Registers>, Vec<Registers>) {
     let count = code.ops.len();
     let effects: Vec<_> = code.ops.iter().map(|op| effects(*op, methods)).collect();
     let mut before = vec![Registers::default(); count + 1];
@@ -350,7 +366,7 @@ pub(super) fn live_after(code: &Code, methods: &[&'static Method]) -> Vec<Regist
             before[at] = live;
         }
         if !changed || straight {
-            return after;
+            return (before, after);
         }
     }
 }

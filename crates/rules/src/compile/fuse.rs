@@ -6,6 +6,7 @@ use super::optimize::{retain, rewrite};
 use crate::heap::{Text, Value};
 use crate::library::Method;
 use crate::program::{Arithmetic, Code, Intrinsic, Near, Op, Register, Switch, Test};
+use crate::types::class;
 
 /// So many tests of one string against constants, one behind the other, become a switch.
 const SWITCHED: usize = 3;
@@ -69,6 +70,7 @@ fn mirrored(test: Test) -> Test {
 
 /// The last step of improvement: what is known of registers is not followed through all that comes of it.
 pub(super) fn fuse(code: &mut Code, env: &Environment, methods: &[&'static Method]) {
+    test_early(code, methods);
     fuse_neighbours(code, methods);
     fuse_iterators(code);
     for op in &mut code.ops {
@@ -79,6 +81,21 @@ pub(super) fn fuse(code: &mut Code, env: &Environment, methods: &[&'static Metho
         }
     }
     collect_switches(code, env);
+}
+
+/// A test for null goes before what is read behind the value that it tests, where that is not read if it is null:
+/// so it stands behind its value.
+fn test_early(code: &mut Code, methods: &[&'static Method]) {
+    let incoming = incoming(code);
+    let live = flow::live_before(code, methods);
+    for (at, incoming) in incoming.iter().take(code.ops.len()).enumerate().skip(1) {
+        let (Op::MapText { to, .. } | Op::MapNumber { to, .. }) = code.ops[at - 1] else { continue };
+        let Op::JumpNull { on, target } = code.ops[at] else { continue };
+        if on != to && *incoming == 0 && !live[target as usize].contains(to) {
+            code.ops.swap(at - 1, at);
+            code.positions.swap(at - 1, at);
+        }
+    }
 }
 
 fn fuse_neighbours(code: &mut Code, methods: &[&'static Method]) {
@@ -102,6 +119,10 @@ fn fuse_neighbours(code: &mut Code, methods: &[&'static Method]) {
             {
                 Op::JumpNotKeyText { map, key, constant, target: near(target)? }
             }
+            (
+                Op::Intrinsic { which: Intrinsic::ListGet, to, first: list, second: at },
+                Op::JumpNotInstance { on, class: class::MAP, target },
+            ) if on == to => Op::ListMapElse { to, list, at, target: near(target)? },
             // Of the two only the first can throw: an int is there.
             (
                 Op::Intrinsic { which: Intrinsic::Size, to, first: list, .. },
@@ -131,6 +152,16 @@ fn fuse_iterators(code: &mut Code) {
             if handled(at).eq(handled(place)) {
                 code.ops[at] = Op::Next { to, state, over, target };
                 keep[place] = false;
+                // What is no map most loops pass over.
+                let behind = place + 1;
+                if let (Op::JumpNotInstance { on, class: class::MAP, target: passed }, Some(target)) =
+                    (code.ops[behind], target.checked_add(1))
+                {
+                    if on == to && passed as usize == at && incoming[behind] == 0 {
+                        code.ops[at] = Op::NextMap { to, state, over, target };
+                        keep[behind] = false;
+                    }
+                }
             }
         }
     }

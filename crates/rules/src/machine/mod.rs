@@ -759,6 +759,29 @@ impl<'p> Machine<'p> {
                         pc = usize::from(target);
                     }
                 }
+                Op::NextMap { to, state, over, target } => {
+                    while has_next!(state, over) {
+                        count_turn!(target);
+                        next!(to, state, over);
+                        if instance!(to, class::MAP) {
+                            pc = usize::from(target);
+                            break;
+                        }
+                    }
+                }
+                Op::ListMapElse { to, list, at: index, target } => {
+                    let item = match (frame.list(list), frame.integer(index)) {
+                        (Some(list), Some(index)) => self.heap.list(list).items.get(index as usize),
+                        _ => None,
+                    };
+                    match item {
+                        Some(item) => frame.set_read(to, item),
+                        None => attempt!(self.intrinsic_in(depth, Intrinsic::ListGet, to, list, index)),
+                    }
+                    if !instance!(to, class::MAP) {
+                        jump!(target);
+                    }
+                }
                 Op::Throw { from } => {
                     let value = get!(from);
                     fail!(match value {
