@@ -379,3 +379,106 @@ fn required(op: Op, read: Known) -> Option<(Place, Question)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{RuleBase, Session};
+
+    const FUNCTIONS: &str = r#"import java.util.*;
+function String text(Map m, String k) { Object v = m == null ? null : m.get(k); return v == null ? null : v.toString(); }
+function Double number(Map m, String k) {
+    Object v = m == null ? null : m.get(k);
+    return v instanceof Number ? ((Number) v).doubleValue() : null;
+}
+function boolean isTrue(Map m, String k) { return Boolean.TRUE.equals(m.get(k)); }
+function boolean night(Map m) {
+    String t = text(m, "v");
+    if (t == null || t.length() < 4) return false;
+    try {
+        long hour = Long.parseLong(t.substring(2, 4));
+        return hour <= 4 || hour > 22;
+    } catch (NumberFormatException e) {
+        return true;
+    }
+}
+function boolean among(String s) {
+    if (s == null) return false;
+    switch (s) { case "a": case "wire": case "x": return true; default: return false; }
+}
+"#;
+
+    /// Conditions, and whether any of it is made into questions.
+    const CONDITIONS: [(&str, bool); 20] = [
+        (r#"Map(text(this, "v") == "wire")"#, true),
+        (r#"Map("wire".equalsIgnoreCase(text(this, "v")))"#, true),
+        (r#"Map(text(this, "v") != null, text(this, "v").equalsIgnoreCase("wire"))"#, true),
+        (r#"Map(number(this, "v") != null && number(this, "v") >= 0.0)"#, true),
+        (r#"Map(number(this, "v") < 12.5)"#, true),
+        (r#"Map(this["v"] > 10)"#, true),
+        (r#"Map(this["v"] <= 0.0)"#, true),
+        (r#"Map(this["v"] == "wire" || this["w"] == "wire")"#, true),
+        (r#"Map(this["w"] != null && this["v"] == true)"#, true),
+        (r#"$m : Map() eval(isTrue($m, "v"))"#, true),
+        (r#"$m : Map() eval(isTrue((Map) $m.get("w"), "v"))"#, true),
+        (r#"$m : Map() eval(night($m))"#, true),
+        (r#"$m : Map() eval(among(text($m, "v")))"#, true),
+        (r#"$m : Map() eval(among(text((Map) $m.get("w"), "v")))"#, true),
+        (r#"$m : Map() eval(!isTrue($m, "v") && text($m, "w") == null)"#, true),
+        (r#"$m : Map() eval(((String) $m.get("v")).length() > 3)"#, false),
+        (r#"Map(this["v"] == 10)"#, false),
+        (r#"Map(this["v"] contains "wire")"#, false),
+        (r#"eval(true)"#, true),
+        (r#"$m : Map() eval($m.get("v") == null)"#, true),
+    ];
+
+    const VALUES: [&str; 21] = [
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0.0",
+        "0.0",
+        "10",
+        "12.5",
+        "11",
+        "3000000000",
+        "1e300",
+        r#""wire""#,
+        r#""WIRE""#,
+        r#""""#,
+        r#""ab03x""#,
+        r#""ab23""#,
+        r#""abéé""#,
+        r#""abxy""#,
+        "[1]",
+        r#"{"v":true}"#,
+        r#"{"v":"x"}"#,
+    ];
+
+    fn outcome(base: &RuleBase, facts: &str) -> (Vec<String>, Option<String>) {
+        let mut session = Session::new(base);
+        let facts = session.memory().read_json(facts.as_bytes()).expect("JSON");
+        session.insert(facts);
+        let error = session.fire().err().map(|error| error.to_string());
+        (session.fired_names().map(str::to_owned).collect(), error)
+    }
+
+    #[test]
+    fn questions_say_what_the_code_says() {
+        for (condition, is_asked) in CONDITIONS {
+            let source = format!("{FUNCTIONS}\nrule R when {condition} then end");
+            let asked = RuleBase::compile("r.drl", &source).expect(condition);
+            let plain = RuleBase::compile_plainly("r.drl", &source).expect(condition);
+            assert_eq!(asked.listing().contains("as questions"), is_asked, "{condition}\n{}", asked.listing());
+            for v in VALUES {
+                for w in VALUES {
+                    for facts in
+                        [format!(r#"{{"v":{v},"w":{w}}}"#), format!(r#"{{"w":{w}}}"#), format!(r#"{{"v":{v}}}"#)]
+                    {
+                        assert_eq!(outcome(&asked, &facts), outcome(&plain, &facts), "{condition} on {facts}");
+                    }
+                }
+            }
+        }
+    }
+}
