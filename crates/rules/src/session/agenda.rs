@@ -223,6 +223,9 @@ impl Agenda {
         let Some(next) = self.first(self.focused()) else {
             return false;
         };
+        if next == item {
+            return false;
+        }
         self.items[next as usize].group != self.items[item as usize].group
             || compare(&self.items, item, next) == std::cmp::Ordering::Less
     }

@@ -67,7 +67,13 @@ impl Session<'_> {
     }
 
     /// Evaluates rules with a dynamic salience or auto-focus, which cannot wait for their turn.
+    #[inline(always)]
     fn evaluate_eager(&mut self) -> Outcome<()> {
+        if self.agenda.eager.is_empty() { Ok(()) } else { self.evaluate_all_eager() }
+    }
+
+    #[inline(never)]
+    fn evaluate_all_eager(&mut self) -> Outcome<()> {
         while let Some(item) = self.agenda.eager.pop_front() {
             self.agenda.items[item as usize].dirty = false;
             self.evaluate(item)?;
