@@ -65,7 +65,7 @@ impl RuleBase {
         import(&mut env, &tree);
         declare(&mut env, &tree);
         let globals = globals(&mut env, &tree);
-        functions(&mut env, tree.functions.iter().map(|function| Rc::new(copy(function))).collect());
+        functions(&mut env, tree.functions.iter().map(|function| Rc::new(copy(function))).collect(), source);
         let network = build(&mut env, &tree, source);
         if !env.diagnostics.is_empty() {
             return Err(LoadError::new(file, source, env.diagnostics));
@@ -250,8 +250,8 @@ fn copy(function: &Function) -> Function {
 }
 
 /// Signatures first, so that functions may call each other; then bodies.
-fn functions(env: &mut Environment, list: Vec<Rc<Function>>) {
-    let facts = purity(&list, &env.globals.keys().cloned().collect::<Vec<_>>());
+fn functions(env: &mut Environment, list: Vec<Rc<Function>>, source: &str) {
+    let facts = purity(&list, &env.globals.keys().cloned().collect::<Vec<_>>(), source);
     let mut signatures = HashMap::<String, Vec<Signature>>::new();
     let first = env.codes.len() as u32;
     let mut index = first;

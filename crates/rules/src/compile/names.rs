@@ -237,7 +237,7 @@ pub(super) fn decapitalise(name: &str) -> String {
 /// What is known of a function from its text alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FunctionFacts {
-    /// Small and not recursive: worth inlining.
+    /// Small, or called in one place, and not recursive: worth inlining.
     pub(crate) small: bool,
     /// Reads its arguments and nothing else, and changes nothing.
     pub(crate) pure: bool,
@@ -299,8 +299,15 @@ const READING: [&str; 48] = [
 pub(crate) fn purity(
     functions: &[std::rc::Rc<crate::syntax::ast::Function>],
     globals: &[String],
+    source: &str,
 ) -> HashMap<String, FunctionFacts> {
     const INLINED_SIZE: usize = 40;
+    /// What the file calls in one place alone makes no second copy.
+    const LONE_SIZE: usize = 200;
+    let mut mentions = HashMap::<&str, usize>::new();
+    for word in source.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$') {
+        *mentions.entry(word).or_default() += 1;
+    }
     let mut facts = HashMap::<String, FunctionFacts>::new();
     let calls: HashMap<&str, Vec<String>> =
         functions.iter().map(|f| (f.name.as_str(), functions_called(&f.body))).collect();
@@ -317,7 +324,10 @@ pub(crate) fn purity(
             _ => {}
         });
         let unique = functions.iter().filter(|other| other.name == function.name).count() == 1;
-        let small = unique && !lambdas && size(&function.body) <= INLINED_SIZE && !reaches(&calls, &function.name);
+        // Its own head, and the call.
+        let is_lone = mentions.get(function.name.as_str()).is_none_or(|count| *count <= 2);
+        let limit = if is_lone { LONE_SIZE } else { INLINED_SIZE };
+        let small = unique && !lambdas && size(&function.body) <= limit && !reaches(&calls, &function.name);
         facts.insert(function.name.clone(), FunctionFacts { small, pure: pure && unique });
     }
     // A function is only as pure as those it calls.
