@@ -9,6 +9,7 @@
 
 pub mod case;
 pub mod lines;
+pub mod mixing;
 mod probabilities;
 
 use serde::{Deserialize, Serialize};

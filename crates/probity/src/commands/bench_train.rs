@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use decision::mixing;
 use lm::train::{Optimizer, OptimizerSettings};
 use lm::{AdapterConfig, Architecture, Config, Decoder, Level, Method, Precision, Rotary, Scaling, Tokens, Trainee};
 use serde_json::json;
@@ -168,13 +169,10 @@ fn train(decoder: &mut Decoder, steps: usize) -> anyhow::Result<(Vec<f64>, Vec<f
 
 /// Random tokens, others in each step; every one of them predicts the next.
 fn batch(step: u64) -> Tokens {
-    let mut state = step;
+    let mut place = 0;
     let mut token = || {
-        // SplitMix64 (Steele et al. 2014).
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed >> 33) as u32 % VOCABULARY as u32
+        place += 1;
+        (mixing::drawn(step, place) >> 33) as u32 % VOCABULARY as u32
     };
     let mut batch = Tokens { starts: vec![0], ..Tokens::default() };
     for _ in 0..BATCH {

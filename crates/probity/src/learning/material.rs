@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use deciders::rules::Rules;
-use decision::{Case, Decider, Decision, Desk, Reason};
+use decision::{Case, Decider, Decision, Desk, Reason, mixing};
 use desks::transactions::{Generator, RECIPE, Recipe, Transactions};
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -78,12 +78,9 @@ impl Origin {
 }
 
 /// A generator's seed for a part of a run: far from the small numbers that people choose for sets of their own, so
-/// that nobody tests on cases that were trained on (SplitMix64, Steele et al. 2014).
+/// that nobody tests on cases that were trained on.
 fn part_seed(seed: u64, part: u64) -> u64 {
-    let z = seed.wrapping_mul(4).wrapping_add(part).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    mixing::drawn(0, seed.wrapping_mul(4).wrapping_add(part).wrapping_add(1))
 }
 
 fn drawn(rules: &Rules, seed: u64, validation: usize) -> anyhow::Result<Material> {

@@ -1,5 +1,6 @@
 //! Labelled cases on their way to a trainer.
 
+use decision::mixing::{drawn, mix};
 use lm::Trainee;
 use rayon::prelude::*;
 
@@ -119,19 +120,11 @@ impl<E: Encoding> lm::train::Source<E::Trainee> for Source<'_, E> {
     }
 }
 
-/// An order of so many things, drawn by seed and epoch: by numbers that mix them with each place (SplitMix64, Steele
-/// et al. 2014).
+/// An order of so many things, drawn by seed and epoch.
 fn order(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
-    let mix = |mut z: u64| {
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
     let start = mix(mix(seed).wrapping_add(epoch));
     let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by_cached_key(|place| {
-        (mix(start.wrapping_add((*place as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))), *place)
-    });
+    order.sort_by_cached_key(|place| (drawn(start, *place as u64 + 1), *place));
     order
 }
 

@@ -1,5 +1,6 @@
 //! What a request asks for, checked: which writer, on which prompts, how.
 
+use decision::mixing;
 use lm::inference::{Request, Sampling};
 use serde_json::Value;
 
@@ -229,12 +230,5 @@ fn room(writer: &Writer, prompt: usize, allowance: Option<usize>, field: &'stati
 
 /// The seed of an answer: the request's own for the first, so that more answers do not change it.
 fn derived(seed: u64, answer: u64) -> u64 {
-    if answer == 0 {
-        return seed;
-    }
-    // SplitMix64 (Steele, Lea and Flood 2014).
-    let mut mixed = seed.wrapping_add(answer.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    if answer == 0 { seed } else { mixing::drawn(seed, answer) }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use decision::mixing;
 use lm::inference::{Host, Request};
 use serde::Serialize;
 
@@ -61,15 +62,15 @@ pub(super) struct Prefix {
     ratio: f64,
 }
 
-/// Tokens that nobody has seen, the same in every run (SplitMix64, Steele et al. 2014).
+/// Tokens that nobody has seen, the same in every run.
 pub(super) struct Noise {
-    state: u64,
+    place: u64,
     vocabulary: usize,
 }
 
 impl Noise {
     pub(super) fn new(host: &Host) -> Self {
-        Self { state: 7, vocabulary: host.service().config().vocabulary }
+        Self { place: 0, vocabulary: host.service().config().vocabulary }
     }
 
     pub(super) fn tokens(&mut self, count: usize) -> Vec<u32> {
@@ -77,11 +78,8 @@ impl Noise {
     }
 
     fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % self.vocabulary.max(1) as u64
+        self.place += 1;
+        mixing::drawn(7, self.place) % self.vocabulary.max(1) as u64
     }
 }
 
