@@ -51,18 +51,24 @@ pub struct OperatingPoint {
 }
 
 impl OperatingPoint {
-    /// A threshold that reaches a recall at the fewest false positives: in the middle of the gap between positive cases
-    /// above and other cases below, so that new cases that score a little less are found, too. Nothing if there are no
-    /// positive cases, or no others.
+    /// A threshold that reaches a recall on these cases at the fewest false positives; see [`OperatingPoint::missing`].
     pub fn at_recall(scored: &[(f64, bool)], recall: f64) -> Option<Self> {
+        let positives = scored.iter().filter(|(_, is)| *is).count();
+        // A share such as 0.95 of 20 is 19, whatever its last bit says.
+        let needed = (positives as f64 * recall - 1e-9).ceil() as usize;
+        Self::missing(scored, positives.saturating_sub(needed.max(1)))
+    }
+
+    /// A threshold that misses so many positive cases at most, at the fewest false positives: in the middle of the gap
+    /// between positive cases above and other cases below, so that new cases that score a little less are found, too.
+    /// Nothing if there are not more positive cases, or no others.
+    pub fn missing(scored: &[(f64, bool)], misses: usize) -> Option<Self> {
         let of = |kind: bool| scored.iter().filter(move |(_, is)| *is == kind).map(|(score, _)| *score);
         let mut positives: Vec<f64> = of(true).collect();
-        positives.sort_by(|a, b| b.total_cmp(a));
-        // A share such as 0.95 of 20 is 19, whatever its last bit says.
-        let needed = (positives.len() as f64 * recall - 1e-9).ceil() as usize;
-        let highest = *positives.get(needed.saturating_sub(1))?;
+        positives.sort_by(f64::total_cmp);
+        let highest = *positives.get(misses)?;
         let below = of(false).filter(|score| *score < highest).reduce(f64::max);
-        let lowest = below.and_then(|below| positives.iter().rev().copied().find(|score| *score > below));
+        let lowest = below.and_then(|below| positives.iter().copied().find(|score| *score > below));
         let threshold = below.zip(lowest).map_or(highest, |(below, lowest)| (below + lowest) / 2.0);
         Self::at(scored, threshold)
     }

@@ -16,8 +16,10 @@ pub mod report;
 mod scorecard;
 mod svg;
 pub mod table;
+mod tolerance;
 
 pub use curves::{Curve, OperatingPoint, Ranking, calibration_error};
 pub use explanations::{Explanations, Importance, Waterfall};
 pub use observations::{JoinError, Observation, Observations};
 pub use scorecard::{ClassScore, Interval, Latency, PrecisionRecall, Scorecard, Settings};
+pub use tolerance::Tolerance;

@@ -93,6 +93,12 @@ fn an_artifact_is_calibrated_and_says_so() {
     assert_eq!((&calibration["method"], &calibration["cases"]), (&json!("temperature"), &json!(400)));
     assert!(calibration["cases_sha256"].as_str().is_some_and(|digest| digest.len() == 64));
     assert!(says_what_to_expect(&calibration), "{calibration}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("recall 0.9 is "), "{}", says(&output));
+    // What was measured is what decides now, and not what it was before.
+    let measured: Value =
+        serde_json::from_slice(&std::fs::read(artifact.join("scorecard.json")).expect("a scorecard")).expect("JSON");
+    assert_eq!((&measured["set"], &measured["cases"]), (&json!(text(&labelled)), &json!(400)));
+    assert_eq!(measured["ranking"]["calibration_error"], calibration["error_after"]);
     let card = manifest(&artifact)["scorecards"][0].clone();
     assert!(
         card["accuracy"].is_number() && card.get("calibration_error").is_none() && card.get("at_threshold").is_none()
@@ -100,6 +106,7 @@ fn an_artifact_is_calibrated_and_says_so() {
     let decided = decide(&artifact, "1", &input);
     let calibrated = lines(&decided.stdout);
     assert_ne!(calibrated[0]["decided_by"]["hash"], plain[0]["decided_by"]["hash"]);
+    assert_eq!(measured["decided_by"]["hash"], calibrated[0]["decided_by"]["hash"]);
     calibrated.iter().for_each(|line| check_probabilities(&line["decision"]));
     let score = |line: &Value| line["decision"]["score"].as_f64().expect("a score");
     let mut pairs: Vec<(f64, f64)> = plain.iter().zip(&calibrated).map(|(a, b)| (score(a), score(b))).collect();
@@ -143,9 +150,24 @@ fn a_cascade_leaves_what_is_unsure_to_the_rules() {
     assert_eq!(output.status.code(), Some(2));
     assert!(says(&output).contains("cascade fit"), "{}", says(&output));
     let arguments = ["cascade", "fit", text(&file), "--cases", text(&labelled), "--recall", "0.99"];
-    let fitted = probity(&arguments, b"");
-    assert!(fitted.status.success(), "{}", says(&fitted));
-    assert!(std::fs::read_to_string(&file).expect("the file").starts_with("# ours\n[[stage]]"));
+    // So few cases cannot assure so much; the bands miss none of them.
+    let unsure = probity(&arguments, b"");
+    assert_eq!(unsure.status.code(), Some(1), "{}", says(&unsure));
+    let told = String::from_utf8_lossy(&unsure.stdout).into_owned();
+    assert!(told.contains("recall 0.99 is NOT assured") && told.contains("299 are needed"), "{told}");
+    let fitted = |name: &str| {
+        let text = std::fs::read_to_string(&file).expect("the file");
+        assert!(text.starts_with("# ours\n[[stage]]"), "{text}");
+        text.parse::<toml::Table>().expect("TOML")["fitted"].get(name).cloned()
+    };
+    assert_eq!((fitted("assured"), fitted("misses")), (Some(false.into()), None));
+    let output = probity(&[&arguments[..6], &["0.9", "--confidence", "0.8"]].concat(), b"");
+    assert!(output.status.success(), "{}", says(&output));
+    assert_eq!((fitted("assured"), fitted("confidence")), (Some(true.into()), Some(0.8.into())));
+    assert!(
+        fitted("misses")
+            .is_some_and(|misses| misses.as_integer() < fitted("positives").and_then(|all| all.as_integer()))
+    );
     let decided = decide();
     assert!(decided.status.success(), "{}", says(&decided));
     let answers = lines(&decided.stdout);
@@ -167,7 +189,7 @@ fn a_cascade_leaves_what_is_unsure_to_the_rules() {
     let found: u64 = [2, 3].iter().filter_map(|outcome| found(*outcome)).map(|(sar, block)| sar + block).sum();
     let positive = card["classes"][2]["support"].as_u64().zip(card["classes"][3]["support"].as_u64());
     let positive = positive.map_or(0, |(sar, block)| sar + block);
-    assert!(found as f64 >= 0.99 * positive as f64, "{found} of {positive}");
+    assert!(found as f64 >= 0.9 * positive as f64, "{found} of {positive}");
     std::fs::write(&file, format!("{stages}\n[[stage]]\nwith = {with:?}\ncost = 1\n")).expect("a file");
     assert_eq!(decide().status.code(), Some(2), "a cascade in a cascade could be its own");
 }

@@ -45,6 +45,14 @@ pub struct Calibration {
     pub curve: Curve,
     /// The recall that the threshold was chosen for.
     pub recall: f64,
+    /// How sure it is that new cases are found with that recall. 0 where an older program chose what reached the recall
+    /// on these cases.
+    #[serde(default)]
+    pub confidence: f64,
+    /// Positive cases that the threshold was allowed to miss for that. None where they are too few to be sure; then it
+    /// misses none of them, and the recall is not assured.
+    #[serde(default)]
+    pub misses: Option<usize>,
     /// The calibrated score from which a case counts as positive.
     pub threshold: f64,
     /// Share of the positive cases that reach it.

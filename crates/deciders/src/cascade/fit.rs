@@ -49,10 +49,10 @@ impl Counts {
     }
 }
 
-/// The band that passes on the fewest cases of those that reach the recall, and, if one is given, stay below the
-/// false-positive rate; of equal ones that with the fewest false positives. If none does, the one with the best recall.
-/// Nothing if there are no positive cases.
-pub fn fit(cases: &[Seen], recall: f64, false_positive_rate: Option<f64>) -> Option<Fitted> {
+/// The band that passes on the fewest cases of those that miss so many positive cases at most, and, if one is given, stay
+/// below the false-positive rate; of equal ones that with the fewest false positives. If none does, the one with the best
+/// recall. Nothing if there are no positive cases.
+pub fn fit(cases: &[Seen], misses: usize, false_positive_rate: Option<f64>) -> Option<Fitted> {
     let positives = cases.iter().filter(|case| case.truth).count();
     let negatives = cases.len() - positives;
     if positives == 0 {
@@ -83,7 +83,7 @@ pub fn fit(cases: &[Seen], recall: f64, false_positive_rate: Option<f64>) -> Opt
     };
     let bounds = bounds(&scored);
     let reaches = |fitted: &Fitted| {
-        fitted.recall >= recall - 1e-9
+        fitted.recall >= share(positives.saturating_sub(misses), positives)
             && false_positive_rate.is_none_or(|rate| fitted.false_positive_rate <= rate + 1e-9)
     };
     let better = |one: &Fitted, other: &Fitted| match (reaches(one), reaches(other)) {
@@ -133,13 +133,13 @@ mod tests {
     #[test]
     fn only_what_the_first_stage_would_miss_goes_on() {
         let cases = cases([0, 0, 0, 1, 0, 0, 1, 1, 1, 1]);
-        let fitted = fit(&cases, 1.0, None).expect("positives");
+        let fitted = fit(&cases, 0, None).expect("positives");
         assert!((fitted.band.low - 0.3).abs() < 1e-9 && (fitted.band.high - 0.4).abs() < 1e-9, "{fitted:?}");
         assert_eq!((fitted.share, fitted.recall, fitted.false_positive_rate), (0.1, 1.0, 0.2));
         assert_eq!(cases.iter().filter(|case| fitted.band.passes_on(case.score)).count(), 1);
-        let without_alarms = fit(&cases, 1.0, Some(0.0)).expect("positives");
+        let without_alarms = fit(&cases, 0, Some(0.0)).expect("positives");
         assert_eq!((without_alarms.share, without_alarms.false_positive_rate), (0.3, 0.0));
-        let lower = fit(&cases, 0.8, None).expect("positives");
+        let lower = fit(&cases, 1, None).expect("positives");
         assert_eq!((lower.share, lower.recall, lower.band), (0.0, 0.8, Band { low: 1.0, high: 0.0 }));
     }
 
@@ -147,18 +147,18 @@ mod tests {
     fn what_nobody_finds_is_said() {
         let mut cases = cases([0, 1, 0, 0, 0, 1, 1, 1, 1, 1]);
         cases[1].next = false;
-        let fitted = fit(&cases, 1.0, None).expect("positives");
+        let fitted = fit(&cases, 0, None).expect("positives");
         assert!((fitted.recall - 5.0 / 6.0).abs() < 1e-9 && fitted.share == 0.0, "{fitted:?}");
-        assert_eq!(fit(&cases[2..5], 1.0, None), None);
+        assert_eq!(fit(&cases[2..5], 0, None), None);
     }
 
     #[test]
     fn cases_without_a_score_always_go_on() {
         let mut cases = cases([0, 0, 0, 1, 0, 0, 1, 1, 1, 1]);
         cases[3].score = None;
-        let fitted = fit(&cases, 1.0, None).expect("positives");
+        let fitted = fit(&cases, 0, None).expect("positives");
         assert_eq!((fitted.share, fitted.recall, fitted.band), (0.1, 1.0, Band { low: 1.0, high: 0.0 }));
         cases.iter_mut().for_each(|case| case.score = None);
-        assert_eq!(fit(&cases, 1.0, None).expect("positives").share, 1.0);
+        assert_eq!(fit(&cases, 0, None).expect("positives").share, 1.0);
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use deciders::calibration::Method;
 
 use crate::exit::{Outcome, Status, UsageError};
-use crate::learning::{CalibrationSettings, calibrate};
+use crate::learning::{CalibrationSettings, calibrate, standing};
 use crate::streams;
 
 #[derive(Args)]
@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Share of the positive cases that the threshold is to find.
     #[arg(long, default_value_t = CalibrationSettings::default().recall)]
     recall: f64,
+    /// How sure it is to be that the threshold finds that share of new ones.
+    #[arg(long, default_value_t = CalibrationSettings::default().confidence)]
+    confidence: f64,
     /// Threads; the result is the same for any number.
     #[arg(long, env = "PROBITY_THREADS", default_value_t = super::generate::threads())]
     threads: usize,
@@ -44,13 +47,13 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         Fit::Isotonic => Method::Isotonic,
         Fit::Temperature => Method::Temperature,
     };
-    let settings = CalibrationSettings { method, recall: arguments.recall };
+    let settings = CalibrationSettings { method, recall: arguments.recall, confidence: arguments.confidence };
     settings.check().map_err(UsageError)?;
     let fitted = calibrate(&arguments.with, desk.name(), &arguments.cases, &settings, arguments.threads)?;
     streams::print(&format!(
         "{} cases, {} of them positive\ncalibration error {:.4} before, {:.4} after\n\
          threshold {} for a recall of {}; on cases it was not fitted to: recall {:.4}, false positives {:.4}\n\
-         written to {}\n",
+         {}\nwritten to {}\n",
         fitted.cases,
         fitted.positives,
         fitted.error_before,
@@ -59,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         fitted.recall,
         fitted.reached,
         fitted.false_positive_rate,
+        standing(&fitted),
         arguments.with.join("manifest.json").display()
     ))?;
     Ok(Status::Done)

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use evaluate::Tolerance;
 
 use crate::exit::{Outcome, Status, UsageError};
-use crate::learning::cascade::{Aim, Figures, fit_file};
+use crate::learning::cascade::{Aim, Chosen, Figures, fit_file};
 use crate::streams;
 
 #[derive(Subcommand)]
@@ -24,6 +25,9 @@ pub(crate) struct Arguments {
     /// Share of the positive cases that must be found.
     #[arg(long, default_value_t = 0.995)]
     recall: f64,
+    /// How sure it is to be that this share of new ones is found.
+    #[arg(long, default_value_t = 0.95)]
+    confidence: f64,
     /// Share of the other cases that may be taken for positive; any if left out.
     #[arg(long)]
     false_positives: Option<f64>,
@@ -37,40 +41,60 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(command: &Command) -> Outcome {
     let Command::Fit(arguments) = command;
-    let shares = [Some(arguments.recall), arguments.false_positives];
-    if !shares.iter().flatten().all(|share| (0.0..=1.0).contains(share)) {
-        return Err(UsageError("--recall and --false-positives are shares from 0 to 1".to_owned()).into());
+    let tolerance = Tolerance { recall: arguments.recall, confidence: arguments.confidence };
+    tolerance.check().map_err(|problem| UsageError(format!("--{problem}")))?;
+    if arguments.false_positives.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+        return Err(UsageError("--false-positives is a share from 0 to 1".to_owned()).into());
     }
     let desk = super::decide::desk(&arguments.desk)?;
-    let aim = Aim { recall: arguments.recall, false_positive_rate: arguments.false_positives };
+    let aim = Aim { tolerance, false_positive_rate: arguments.false_positives };
     let outcome = fit_file(&arguments.file, &*desk, &arguments.cases, &aim, arguments.threads)?;
     let mut text = String::new();
-    for (number, fitted) in outcome.fitted.iter().enumerate() {
-        text += &format!(
-            "stage {}: scores from {} to {} go on: on the cases it was fitted to {:.2} % of them, recall {:.4}, false \
-             positives {:.4}\n",
-            number + 1,
-            fitted.band.low,
-            fitted.band.high,
-            100.0 * fitted.share,
-            fitted.recall,
-            fitted.false_positive_rate
-        );
+    for (number, band) in outcome.chosen.bands.iter().enumerate() {
+        text += &format!("stage {}: scores from {} to {} go on\n", number + 1, band.low, band.high);
     }
-    text += &match outcome.expected {
-        Some(Figures { share, recall, false_positive_rate }) => format!(
-            "on cases it was not fitted to: {:.2} % go on from the first stage, recall {recall:.4}, false positives \
-             {false_positive_rate:.4}\n",
-            100.0 * share
-        ),
+    text += &figures("on the cases that chose the bands", &outcome.fitted);
+    text += &match &outcome.expected {
+        Some(expected) => figures("on cases that had no part in the choice", expected),
         None => "positive cases are too few to tell what new cases can expect\n".to_owned(),
     };
+    text += &format!("{}\n", standing(&outcome.chosen, &tolerance));
     streams::print(&format!("{text}written to {}\n", arguments.file.display()))?;
-    let reached = outcome.fitted.first().is_some_and(|first| {
-        first.recall >= aim.recall && aim.false_positive_rate.is_none_or(|rate| first.false_positive_rate <= rate)
-    });
-    if !reached {
-        streams::note("no band reaches what was asked for; the one with the best recall was taken");
+    let keeps = aim.false_positive_rate.is_none_or(|rate| outcome.fitted.false_positive_rate <= rate);
+    if !keeps {
+        streams::note("no band keeps to --false-positives; the one with the best recall was taken");
     }
-    Ok(if reached { Status::Done } else { Status::GateFailed })
+    Ok(if outcome.chosen.assured && keeps { Status::Done } else { Status::GateFailed })
+}
+
+fn figures(of: &str, figures: &Figures) -> String {
+    let Figures { share, recall, false_positive_rate } = figures;
+    let percent = 100.0 * share;
+    format!(
+        "{of}: {percent:.2} % go on from the first stage, recall {recall:.4}, false positives {false_positive_rate:.4}\n"
+    )
+}
+
+/// Whether new cases will be found with the recall, and why.
+fn standing(chosen: &Chosen, tolerance: &Tolerance) -> String {
+    let Tolerance { recall, confidence } = tolerance;
+    let positives = chosen.positives;
+    match (chosen.misses, chosen.assured) {
+        (Some(misses), true) => format!(
+            "recall {recall} is assured with confidence {confidence}: {misses} misses at most of {positives} positive \
+             cases that the bands were not drawn up on"
+        ),
+        (Some(misses), false) => format!(
+            "recall {recall} is NOT assured: even what passes everything on misses more than the {misses} that may be of \
+             {positives} positive cases, or takes too many others for positive; the bands miss the fewest"
+        ),
+        (None, _) => {
+            let fewest = tolerance.fewest_positives().map(|fewest| format!(", {fewest} are needed"));
+            format!(
+                "recall {recall} is NOT assured: {positives} positive cases to accept the bands are too few for confidence \
+                 {confidence}{}; the bands miss the fewest of all cases",
+                fewest.unwrap_or_else(|| ", and so is any number".to_owned())
+            )
+        }
+    }
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use deciders::artifact::Manifest;
 use deciders::calibration::{Calibration, Curve, Method};
-use evaluate::{OperatingPoint, calibration_error};
+use evaluate::{OperatingPoint, Tolerance, calibration_error};
 use serde::{Deserialize, Serialize};
 
 use super::material::{Set, read};
-use super::measure::{Measured, Scored};
+use super::measure::{Measured, Scored, keep, scorecards};
 use super::parts::PARTS;
 use crate::exit::InputError;
 
@@ -20,19 +20,24 @@ pub(crate) struct CalibrationSettings {
     pub(crate) method: Method,
     /// Share of the positive cases that the threshold is to find.
     pub(crate) recall: f64,
+    /// How sure it is to be that it finds that share of new ones.
+    pub(crate) confidence: f64,
 }
 
 impl Default for CalibrationSettings {
     fn default() -> Self {
-        Self { method: Method::default(), recall: 0.995 }
+        Self { method: Method::default(), recall: 0.995, confidence: 0.95 }
     }
 }
 
 impl CalibrationSettings {
     /// Says what cannot be.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let is_share = self.recall > 0.0 && self.recall <= 1.0;
-        if is_share { Ok(()) } else { Err(format!("calibration.recall: {} is no share above 0", self.recall)) }
+        self.tolerance().check().map_err(|problem| format!("calibration.{problem}"))
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        Tolerance { recall: self.recall, confidence: self.confidence }
     }
 
     /// Fits to scores with their truths.
@@ -49,6 +54,8 @@ impl CalibrationSettings {
         Ok(Calibration {
             curve,
             recall: self.recall,
+            confidence: self.confidence,
+            misses: self.tolerance().misses(positives),
             threshold,
             reached: expected.recall,
             false_positive_rate: expected.false_positive_rate,
@@ -60,11 +67,14 @@ impl CalibrationSettings {
         })
     }
 
-    /// Nothing if one of the kinds is missing.
+    /// A curve, and a threshold with which the recall holds on new cases, too. Where positive cases are too few to be
+    /// sure of that, it misses none of them. Nothing if one of the kinds is missing.
     fn curve_and_threshold(&self, scored: &[(f64, bool)]) -> Option<(Curve, f64)> {
         let curve = Curve::fit(self.method, scored)?;
         let calibrated: Vec<(f64, bool)> = scored.iter().map(|(score, truth)| (curve.apply(*score), *truth)).collect();
-        let threshold = OperatingPoint::at_recall(&calibrated, self.recall)?.threshold;
+        let positives = scored.iter().filter(|(_, truth)| *truth).count();
+        let misses = self.tolerance().misses(positives).unwrap_or(0);
+        let threshold = OperatingPoint::missing(&calibrated, misses)?.threshold;
         Some((curve, threshold))
     }
 
@@ -98,7 +108,27 @@ struct Expected {
     calibration_error: f64,
 }
 
-/// Calibrates the artifact of a folder on the labelled lines of a file, and writes that into its manifest.
+/// Whether new cases will be found with the recall that the threshold was chosen for, and why.
+pub(crate) fn standing(calibration: &Calibration) -> String {
+    let Calibration { recall, confidence, positives, misses, .. } = calibration;
+    let fewest = Tolerance { recall: *recall, confidence: *confidence }.fewest_positives();
+    match (misses, fewest) {
+        (Some(misses), _) => format!(
+            "recall {recall} is assured with confidence {confidence}: the threshold misses {misses} at most of {positives} \
+             positive cases"
+        ),
+        (None, Some(fewest)) => format!(
+            "recall {recall} is NOT assured: {positives} positive cases are too few for confidence {confidence}, {fewest} \
+             are needed; the threshold misses none of them"
+        ),
+        (None, None) => {
+            format!("recall {recall} is NOT assured, which no number of cases can; the threshold misses none")
+        }
+    }
+}
+
+/// Calibrates the artifact of a folder on the labelled lines of a file, and writes that into its manifest; its scorecard
+/// becomes what it now measures on them.
 ///
 /// # Errors
 /// When artifact or cases cannot be used, or the model gives no scores.
@@ -120,6 +150,9 @@ pub(crate) fn calibrate(
     let calibration = calibration.map_err(|problem| InputError(format!("{}: {problem}", cases.display())))?;
     manifest.calibration = Some(calibration.clone());
     forget_scores(&mut manifest);
+    for card in &scorecards(folder, &manifest, &[&set], threads)? {
+        keep(card, folder)?;
+    }
     manifest.write(folder)?;
     Ok(calibration)
 }
@@ -146,9 +179,12 @@ mod tests {
             Scored { score, truth: at / 2 % 10 < tenths, part: at / 20 % PARTS }
         };
         let scored: Vec<Scored> = (0..1000).map(at).collect();
-        let settings = CalibrationSettings { recall: 0.8, ..CalibrationSettings::default() };
+        let settings = CalibrationSettings { recall: 0.7, ..CalibrationSettings::default() };
         let fitted = settings.fit(&scored, "digest".to_owned()).expect("both kinds");
-        assert_eq!((fitted.cases, fitted.positives, fitted.recall), (1000, 250, 0.8));
+        assert_eq!((fitted.cases, fitted.positives, fitted.recall), (1000, 250, 0.7));
+        // 50 of the 250 lie below; 75 could be missed on the average.
+        assert!(fitted.misses.is_some_and(|misses| (50..70).contains(&misses)), "{fitted:?}");
+        assert!(standing(&fitted).contains("is assured"));
         assert!(
             (fitted.threshold - 0.25).abs() < 0.002 && (fitted.false_positive_rate - 0.4).abs() < 1e-9,
             "{fitted:?}"
@@ -173,8 +209,19 @@ mod tests {
         let settings = CalibrationSettings { recall: 1.0, ..CalibrationSettings::default() };
         let fitted = settings.fit(&scored, String::new()).expect("both kinds");
         let found = scored.iter().filter(|case| case.truth && fitted.curve.apply(case.score) >= fitted.threshold);
-        assert_eq!(found.count(), fitted.positives);
+        assert_eq!((found.count(), fitted.misses), (fitted.positives, None));
+        assert!(standing(&fitted).contains("NOT assured"));
         assert!(fitted.reached < 1.0 && fitted.reached > 0.9, "{fitted:?}");
+    }
+
+    #[test]
+    fn with_too_few_positive_cases_none_is_missed_and_it_is_said() {
+        let at = |at: u64| Scored { score: at as f64 / 200.0, truth: at % 2 == 1, part: at / 2 % PARTS };
+        let scored: Vec<Scored> = (0..200).map(at).collect();
+        let fitted = CalibrationSettings::default().fit(&scored, String::new()).expect("both kinds");
+        let found = scored.iter().filter(|case| case.truth && fitted.curve.apply(case.score) >= fitted.threshold);
+        assert_eq!((found.count(), fitted.misses), (100, None));
+        assert!(standing(&fitted).contains("100 positive cases are too few for confidence 0.95, 598 are needed"));
     }
 
     #[test]

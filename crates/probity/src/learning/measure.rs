@@ -1,19 +1,23 @@
 //! Figures of a decider on labelled cases: it decides lines as `probity decide` does, and `evaluate` measures.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use anyhow::Context;
+use deciders::artifact::Manifest;
 use decision::lines::decide_lines;
 use decision::{Decider, DecisionLine, Desk, Truth};
 use desks::transactions::{POSITIVE, Transactions};
 use evaluate::{Observation, Observations, Scorecard, Settings};
 use serde_json::json;
 
+use super::decider;
 use super::labels::Labelled;
 use super::material::Set;
 use super::parts::part;
 use crate::commands::decide::Timed;
+use crate::streams;
 
 /// What a decider said of a set, and what it took.
 pub(super) struct Measured {
@@ -65,6 +69,32 @@ impl Measured {
         };
         Scorecard::new(&self.observations, &settings)
     }
+}
+
+/// Figures of an artifact with this manifest on each set. Curve and threshold were fitted to the first: its figures of
+/// scores are those of cases that were left out, since they are better on the set itself than on new cases.
+pub(super) fn scorecards(
+    folder: &Path,
+    manifest: &Manifest,
+    sets: &[&Set],
+    threads: usize,
+) -> anyhow::Result<Vec<Scorecard>> {
+    let decider = decider(folder, manifest, threads)?;
+    let threshold = manifest.calibration.as_ref().map(|calibration| calibration.threshold);
+    let measured = |set: &&Set| Ok(Measured::of(&*decider, set, threads)?.scorecard(&set.name, threshold));
+    let mut scorecards: Vec<Scorecard> = sets.iter().map(measured).collect::<anyhow::Result<_>>()?;
+    let ranking = scorecards.first_mut().and_then(|card| card.ranking.as_mut());
+    if let Some((calibration, ranking)) = manifest.calibration.as_ref().zip(ranking) {
+        ranking.calibration_error = calibration.error_after;
+        ranking.at_threshold = Some((calibration.threshold, calibration.reached, calibration.false_positive_rate));
+    }
+    Ok(scorecards)
+}
+
+/// Writes the scorecard of an artifact into its folder.
+pub(super) fn keep(card: &Scorecard, folder: &Path) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(card)? + "\n";
+    streams::write_file(&folder.join("scorecard.json"), text.as_bytes())
 }
 
 /// A case's score.

@@ -25,7 +25,7 @@ use deciders::artifact::{Error, Kind, Manifest};
 use decision::{Decider, Desk};
 use desks::transactions::Transactions;
 
-pub(crate) use calibrating::{CalibrationSettings, calibrate};
+pub(crate) use calibrating::{CalibrationSettings, calibrate, standing};
 pub(crate) use labels::Labeller;
 pub(crate) use material::Origin;
 pub(crate) use progress::Watch;

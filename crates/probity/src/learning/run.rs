@@ -9,9 +9,10 @@ use lm::train::{Ending, MethodSettings, Recipe, Run, Summary, estimate};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::calibrating::standing;
 use super::decoder::Answers;
 use super::material::{Material, Origin, Set};
-use super::measure::Measured;
+use super::measure::{Measured, keep, scorecards};
 use super::multihead::Classes;
 use super::progress::Watch;
 use super::recipe::{Common, DeskDecoderDetails, MultiheadDetails, Script};
@@ -156,8 +157,7 @@ impl<'o, D: Common> Job<'o, D> {
         let scorecards = self.measure(&mut manifest)?;
         manifest.scorecards = scorecards.iter().map(figures).collect();
         if let Some(first) = scorecards.first() {
-            let text = serde_json::to_string_pretty(first)? + "\n";
-            streams::write_file(&out.join("scorecard.json"), text.as_bytes())?;
+            keep(first, out)?;
         }
         manifest.write(out)?;
         Ok(Learned { summary, scorecards })
@@ -171,21 +171,14 @@ impl<'o, D: Common> Job<'o, D> {
         if let Some(first) = sets.first() {
             let scored = Measured::of(&*decider(out, manifest, threads)?, first, threads)?.scored(first);
             match self.recipe.details.calibration().fit(&scored, first.sha256()) {
-                Ok(calibration) => manifest.calibration = Some(calibration),
+                Ok(calibration) => {
+                    streams::note(&standing(&calibration));
+                    manifest.calibration = Some(calibration);
+                }
                 Err(problem) => streams::note(&format!("scores are not calibrated: {problem}")),
             }
         }
-        let decider = decider(out, manifest, threads)?;
-        let threshold = manifest.calibration.as_ref().map(|calibration| calibration.threshold);
-        let measured = |set: &&Set| Ok(Measured::of(&*decider, set, threads)?.scorecard(&set.name, threshold));
-        let mut scorecards: Vec<Scorecard> = sets.iter().map(measured).collect::<anyhow::Result<_>>()?;
-        let ranking = scorecards.first_mut().and_then(|card| card.ranking.as_mut());
-        if let Some((calibration, ranking)) = manifest.calibration.as_ref().zip(ranking) {
-            // On the set that curve and threshold were fitted to, they are better than they are on new cases.
-            ranking.calibration_error = calibration.error_after;
-            ranking.at_threshold = Some((calibration.threshold, calibration.reached, calibration.false_positive_rate));
-        }
-        Ok(scorecards)
+        scorecards(out, manifest, &sets, threads)
     }
 }
 
