@@ -110,7 +110,12 @@ struct Header {
 impl Manifest {
     /// Whether a folder has one: it is, or says that it is, an artifact.
     pub fn is_in(folder: &Path) -> bool {
-        folder.join(MANIFEST).exists()
+        Self::path(folder).exists()
+    }
+
+    /// Where in a folder it is.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join(MANIFEST)
     }
 
     /// Reads the manifest of a folder and checks that the files of the model are those that it names.

@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -72,6 +73,56 @@ fn a_server_answers_the_load_generator_and_stops_when_told() {
     let mut out = String::new();
     child.stdout.take().expect("a pipe").read_to_string(&mut out).expect("text");
     assert_eq!(out, "", "standard output carries data only");
+}
+
+/// What a server answers to a body.
+fn post(address: &str, path: &str, body: &str) -> serde_json::Value {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let length = body.len();
+    write!(stream, "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+        .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+#[test]
+fn whatever_decides_lines_answers_over_http_in_the_same_words() {
+    let place = folder("serve-deciders");
+    let file = place.join("cascade.toml");
+    // Rules have no score: the first stage leaves everything to the second.
+    let stage = "[[stage]]\nwith = \"rules\"\ncost = 1\nlow = 0\nhigh = 1\n";
+    std::fs::write(&file, stage.repeat(2)).expect("a file");
+    let with = format!("cascade={}", text(&file));
+    let careful = format!("careful={with}");
+    let arguments = ["serve", "--decider", &careful, "--decider", "plain=rules", "--listen", "127.0.0.1:0"];
+    let mut child = command(&arguments).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let listening = log.find(|line| line.contains("listening")).expect("it listens");
+    let address = listening.split("address=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an address");
+    assert_eq!(log.by_ref().filter(|line| line.contains("loaded")).take(2).count(), 2);
+    let cases = place.join("cases.jsonl");
+    std::fs::write(&cases, CASE).expect("a file");
+    let decided = |with: &str| {
+        let output = command(&["decide", "transactions", "--with", with, text(&cases)]).output().expect("it runs");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("a line")
+    };
+    let path = |name: &str| format!("/v1/desks/transactions/decisions?with={name}");
+    let answer = post(address, &path("careful"), CASE);
+    assert_eq!(answer[0], decided(&with));
+    assert_eq!(answer[0]["cascade"]["name"], "cascade:transactions");
+    assert_eq!(post(address, &path("plain"), CASE)[0], decided("rules"));
+    let refused = post(address, &path("nobody"), CASE);
+    assert!(refused["error"]["message"].as_str().is_some_and(|text| text.contains("careful, plain")), "{refused}");
+    // A file that says something else from now on is heeded.
+    std::fs::write(&file, stage.repeat(2).replacen("high = 1", "high = 0.5", 1)).expect("a file");
+    signal(&child, "-HUP");
+    assert_eq!(log.by_ref().filter(|line| line.contains("reloaded")).take(2).count(), 2);
+    let again = post(address, &path("careful"), CASE);
+    assert_ne!(again[0]["cascade"]["hash"], answer[0]["cascade"]["hash"]);
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Who decides the cases of a desk: the rules, or one of the learned models.
+//! Who decides the cases of a desk: the rules, one of the learned models, or any other way that was given a name.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use decision::Decider;
@@ -8,14 +9,36 @@ use crate::{ApiError, RulesEngine, State};
 
 /// The desk whose cases rules decide, and the name by which requests ask for them.
 const RULED: &str = "transactions";
-const RULES: &str = "rules";
+pub(crate) const RULES: &str = "rules";
+
+/// A way to decide as an option names it: `NAME=WITH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedDecider {
+    /// What requests ask for.
+    pub name: String,
+    /// What it is, in words that whoever starts the server understands.
+    pub with: String,
+}
+
+impl FromStr for NamedDecider {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, with)) if !name.is_empty() && !with.is_empty() => {
+                Ok(Self { name: name.to_owned(), with: with.to_owned() })
+            }
+            _ => Err("write NAME=WITH".to_owned()),
+        }
+    }
+}
 
 /// A decider, held until the request is answered.
 pub(crate) enum Deciding {
     /// The rule file.
     Rules(Arc<RulesEngine>),
-    /// A learned model.
-    Model(Arc<dyn Decider>),
+    /// A learned model, or another way to decide, which may take long.
+    Other(Arc<dyn Decider>),
 }
 
 impl Deciding {
@@ -23,13 +46,8 @@ impl Deciding {
     pub(crate) fn decider(&self) -> &dyn Decider {
         match self {
             Self::Rules(engine) => engine.decider(),
-            Self::Model(decider) => &**decider,
+            Self::Other(decider) => &**decider,
         }
-    }
-
-    /// Whether it decides on threads of its own.
-    pub(crate) fn prefers_batches(&self) -> bool {
-        self.decider().prefers_batches()
     }
 }
 
@@ -48,7 +66,7 @@ impl State {
         let rules = self.rules().ok().filter(|_| desk == RULED);
         let rules = rules.map(|engine| (RULES.to_owned(), Deciding::Rules(engine)));
         let models = self.learned().filter(|opened| opened.desk == Some(desk));
-        let models = models.filter_map(|opened| Some((opened.name.clone(), Deciding::Model(opened.decider.clone()?))));
+        let models = models.filter_map(|opened| Some((opened.name.clone(), Deciding::Other(opened.decider.clone()?))));
         let mut all: Vec<(String, Deciding)> = rules.into_iter().chain(models).collect();
         let known = all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         let place = match name {
@@ -60,7 +78,7 @@ impl State {
         }
         Err(match (loading, name) {
             (Some(loading), _) => loading,
-            _ if all.is_empty() => ApiError::NotServed("what decides cases of this desk (--rules, --model)"),
+            _ if all.is_empty() => ApiError::NotServed("what decides cases of this desk (--rules, --model, --decider)"),
             (None, Some(name)) => ApiError::invalid("with", format!("`{name}` is not served; served: {known}")),
             (None, None) => ApiError::invalid("with", format!("name one of: {known}")),
         })

@@ -11,8 +11,8 @@ pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Error {
     /// No model is named: there is nothing to serve.
     #[error(
-        "nothing to serve: name a rule file with --rules, alert models with --alerts, learned models with --model, or a \
-         data folder with --data"
+        "nothing to serve: name a rule file with --rules, alert models with --alerts, learned models with --model, other \
+         ways to decide with --decider, or a data folder with --data"
     )]
     NothingToServe,
     /// A path that does not say what its model answers.
@@ -24,6 +24,9 @@ pub enum Error {
     /// Two models for one question.
     #[error("two models are named for {0}")]
     TwoModels(String),
+    /// Nobody says how `--decider` is to be understood.
+    #[error("--decider {0}: this server was started without any way to open it")]
+    NoWayToOpen(String),
     /// Adapters without a model that they stand beside.
     #[error("--adapter names an adapter of the first --model, and there is none")]
     AdapterAlone,

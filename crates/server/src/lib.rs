@@ -41,6 +41,7 @@ mod writer_metrics;
 pub use alerts_engine::AlertsEngine;
 pub use api_error::ApiError;
 pub use batches::Answerer;
+pub use deciding::NamedDecider;
 pub use error::{Error, LoadError};
 pub use language::{NamedFolder, Opened, Opener, Products, Weights, name as model_name};
 pub use metrics::Metrics;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::{NamedFolder, Products, Weights};
+use crate::{NamedDecider, NamedFolder, Products, Weights};
 
 /// See the module.
 #[derive(Args, Clone, Debug)]
@@ -33,6 +33,11 @@ pub struct Settings {
     /// Adapters in the layout of peft beside the first model; callers name them as they name models.
     #[arg(long, env = "PROBITY_ADAPTER", value_name = "NAME=DIR", value_delimiter = ',')]
     pub adapter: Vec<NamedFolder>,
+
+    /// Other ways to decide: what `probity decide --with` takes, such as `cascade=FILE.toml` or `remote=URL,model=NAME`,
+    /// under a name that requests ask for by `with`. Models that they need are held by themselves, beside those of --model.
+    #[arg(long, env = "PROBITY_DECIDER", value_name = "NAME=WITH")]
+    pub decider: Vec<NamedDecider>,
 
     /// In what a learned model's matrix products run.
     #[arg(long, env = "PROBITY_DTYPE", value_name = "TYPE", default_value = "bf16")]

@@ -11,11 +11,13 @@ use tokio::runtime::Handle;
 
 use crate::batches::{Batches, Runner};
 use crate::data::{self, Data};
+use crate::deciding::RULES;
 use crate::jobs::{Jobs, Supervisor};
 use crate::language::{self, Adapters, Card, Learned, Writer};
 use crate::work::{Pace, Work};
 use crate::{
-    AlertsEngine, Answerer, ApiError, Error, Metrics, Model, Opened, Opener, RulesEngine, Settings, Slot, openai,
+    AlertsEngine, Answerer, ApiError, Error, Metrics, Model, NamedDecider, Opened, Opener, RulesEngine, Settings, Slot,
+    openai,
 };
 
 /// See the module.
@@ -58,16 +60,17 @@ impl State {
     /// # Errors
     /// When no model is named, or the file with the key cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        Self::with_opener(settings, Arc::new(Opened::checkpoint))
+        Self::with_opener(settings, Arc::new(Opened::checkpoint), Vec::new())
     }
 
-    /// The same, with a function of the caller's that opens learned models; otherwise checkpoints alone are known.
+    /// The same, with a function of the caller's that opens learned models, and a place for each decider that the settings
+    /// name; otherwise checkpoints alone are known.
     ///
     /// # Errors
-    /// As [`State::new`].
-    pub fn with_opener(settings: &Settings, opener: Opener) -> Result<Self, Error> {
+    /// As [`State::new`], and when a decider has no place.
+    pub fn with_opener(settings: &Settings, opener: Opener, deciders: Vec<Slot<Opened>>) -> Result<Self, Error> {
         let rules = settings.rules.as_deref().map(|path| RulesEngine::slot(path, settings.max_firings));
-        Self::with(settings, rules, &opener)
+        Self::with(settings, rules, learned(settings, &opener, deciders)?)
     }
 
     /// The same, with a place of the caller's for the rules.
@@ -76,10 +79,13 @@ impl State {
     /// As [`State::new`].
     pub fn with_rules(settings: &Settings, rules: Option<Slot<RulesEngine>>) -> Result<Self, Error> {
         let opener: Opener = Arc::new(Opened::checkpoint);
-        Self::with(settings, rules, &opener)
+        Self::with(settings, rules, learned(settings, &opener, Vec::new())?)
     }
 
-    fn with(settings: &Settings, rules: Option<Slot<RulesEngine>>, opener: &Opener) -> Result<Self, Error> {
+    fn with(settings: &Settings, rules: Option<Slot<RulesEngine>>, learned: Vec<Learned>) -> Result<Self, Error> {
+        if rules.is_some() && learned.iter().any(|learned| learned.slot.name() == RULES) {
+            return Err(Error::TwoModels(RULES.to_owned()));
+        }
         let mut alerts: Vec<(AlertModel, Slot<AlertsEngine>)> = Vec::new();
         for text in &settings.alerts {
             let (model, slot) = AlertsEngine::slot(text)?;
@@ -91,7 +97,7 @@ impl State {
         let state = Self {
             rules,
             alerts,
-            learned: learned(settings, opener)?,
+            learned,
             adapter_root: settings.adapter_root.clone().filter(|_| settings.allow_adapter_loading),
             vllm_metrics: settings.vllm_metrics,
             changes: Mutex::default(),
@@ -279,8 +285,12 @@ impl State {
     }
 }
 
-/// Places for the learned models, the adapters beside the first.
-fn learned(settings: &Settings, opener: &Opener) -> Result<Vec<Learned>, Error> {
+/// Places for the learned models, the adapters beside the first; behind them the other deciders.
+fn learned(settings: &Settings, opener: &Opener, deciders: Vec<Slot<Opened>>) -> Result<Vec<Learned>, Error> {
+    let unknown = |named: &&NamedDecider| !deciders.iter().any(|slot| slot.name() == named.name);
+    if let Some(named) = settings.decider.iter().find(unknown) {
+        return Err(Error::NoWayToOpen(named.name.clone()));
+    }
     if settings.allow_adapter_loading && settings.adapter_root.is_none() {
         return Err(Error::AdapterRoot);
     }
@@ -289,9 +299,11 @@ fn learned(settings: &Settings, opener: &Opener) -> Result<Vec<Learned>, Error> 
     }
     let first = Arc::new(Adapters::new(&settings.adapter)?);
     let mut all: Vec<Learned> = Vec::new();
-    for path in &settings.model {
-        let adapters = if all.is_empty() { Arc::clone(&first) } else { Arc::default() };
-        let slot = Opened::slot(path, language::options(settings), Arc::clone(opener), &adapters);
+    let models = settings.model.iter().enumerate().map(|(number, path)| {
+        let adapters = if number == 0 { Arc::clone(&first) } else { Arc::default() };
+        (Opened::slot(path, language::options(settings), Arc::clone(opener), &adapters), adapters)
+    });
+    for (slot, adapters) in models.chain(deciders.into_iter().map(|slot| (slot, Arc::default()))) {
         if all.iter().any(|known| known.slot.name() == slot.name()) {
             return Err(Error::TwoModels(slot.name().to_owned()));
         }

@@ -67,7 +67,7 @@ fn running(name: &str, rules: bool, models: &[&str]) -> Running {
         let decider: Arc<dyn Decider> = Arc::new(Numbers(identity.clone()));
         Ok(Opened { name, host: None, desk: Some("transactions"), decider: Some(decider), identity })
     });
-    let running = Running::start_with(&settings, State::with_opener(&settings, opener).expect("a state"));
+    let running = Running::start_with(&settings, State::with_opener(&settings, opener, Vec::new()).expect("a state"));
     running.wait_until_ready();
     running
 }
@@ -155,7 +155,7 @@ fn who_decides_is_not_guessed_while_a_model_is_loading() {
         let _ = wait.lock().expect("no panic").recv();
         Err("enough was seen".into())
     });
-    let running = Running::start_with(&settings, State::with_opener(&settings, opener).expect("a state"));
+    let running = Running::start_with(&settings, State::with_opener(&settings, opener, Vec::new()).expect("a state"));
     let named = format!("{DECISIONS}?with=rules");
     let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while running.post(&named, PEP).status != 200 {

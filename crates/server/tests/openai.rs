@@ -359,7 +359,7 @@ fn what_is_loaded_is_listed_while_another_model_loads() {
         }
         Opened::checkpoint(folder, options)
     });
-    let running = Running::start_with(&settings, State::with_opener(&settings, opener).expect("a state"));
+    let running = Running::start_with(&settings, State::with_opener(&settings, opener, Vec::new()).expect("a state"));
     let end = Instant::now() + Duration::from_secs(20);
     while running.get("/v1/models").status != 200 {
         assert!(Instant::now() < end, "the first model is not loaded");

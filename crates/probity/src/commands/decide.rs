@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
+use deciders::artifact::Manifest;
 use deciders::rules::Rules;
 use decision::lines::decide_lines;
 use decision::{Account, Case, DecideError, Decider, Decision, Desk, Identity, Worker};
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// What `--with` names.
-fn decider(with: &str, desk: &dyn Desk, threads: usize) -> anyhow::Result<Box<dyn Decider>> {
+pub(crate) fn decider(with: &str, desk: &dyn Desk, threads: usize) -> anyhow::Result<Box<dyn Decider>> {
     match with.strip_prefix("cascade=") {
         Some(file) => Ok(Box::new(learning::cascade::open(Path::new(file), desk, threads)?)),
         None => single(with, desk, threads),
@@ -84,6 +85,18 @@ pub(crate) fn single(with: &str, desk: &dyn Desk, threads: usize) -> anyhow::Res
             let known = "rules, rules=FILE.drl, an artifact's folder, or remote=URL,model=NAME";
             Err(UsageError(format!("--with {with}: expected {known}")).into())
         }
+    }
+}
+
+/// Files that what `--with` names is made of, as far as they can be told before it is opened.
+pub(crate) fn files(with: &str) -> Vec<PathBuf> {
+    match with.split_once('=') {
+        Some(("cascade", file)) => {
+            let stages = learning::cascade::stages(Path::new(file)).unwrap_or_default();
+            std::iter::once(file.into()).chain(stages.iter().flat_map(|with| files(with))).collect()
+        }
+        Some(("rules", file)) => vec![file.into()],
+        _ => Some(Manifest::path(Path::new(with))).filter(|path| path.exists()).into_iter().collect(),
     }
 }
 

@@ -24,7 +24,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let settings = &arguments.settings;
     log(&settings.log);
-    let state = State::with_opener(settings, Arc::new(learning::serving::open)).map_err(usage)?;
+    let deciders = learning::serving::deciders(settings);
+    let state = State::with_opener(settings, Arc::new(learning::serving::open), deciders).map_err(usage)?;
     let server = Server::bind(settings, state).map_err(usage)?;
     server.run(told_to_stop())?;
     Ok(Status::Done)

@@ -1,6 +1,6 @@
-//! Models as the server opens them: artifacts of a desk decide, and checkpoints write.
+//! Models as the server opens them: artifacts of a desk decide, and checkpoints write. And what else decides.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deciders::artifact::{Kind, Manifest};
@@ -9,9 +9,32 @@ use deciders::multihead::Multihead;
 use decision::{Decider, Desk};
 use desks::transactions::Transactions;
 use lm::inference::{Host, HostOptions};
-use server::{LoadError, Opened, model_name};
+use server::{LoadError, NamedDecider, Opened, Settings, Slot, model_name};
 
 use super::{decoder, multihead};
+use crate::commands;
+
+/// Places for the deciders that the settings name. Whatever `decide --with` takes is one.
+pub(crate) fn deciders(settings: &Settings) -> Vec<Slot<Opened>> {
+    let threads = match settings.serve_threads {
+        0 => commands::generate::threads(),
+        threads => threads,
+    };
+    let place = |NamedDecider { name, with }: NamedDecider| {
+        let files = commands::decide::files(&with);
+        let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+        Slot::new(name.clone(), &files, move || {
+            let decider: Arc<dyn Decider> = commands::decide::decider(&with, &Transactions, threads)?.into();
+            let identity = decider.identity().clone();
+            let desk = Some(Transactions.name());
+            Ok((
+                Opened { name: name.clone(), host: None, desk, decider: Some(decider), identity: identity.clone() },
+                identity,
+            ))
+        })
+    };
+    settings.decider.iter().cloned().map(place).collect()
+}
 
 /// Opens the model of a folder. An artifact runs in the precision that it was measured in; one that writes can be asked
 /// for text, too. If its weights are held in fewer bits than they were measured in, its identity is another.

@@ -1,4 +1,4 @@
-//! Cases of a desk, decided by what is served: rules or learned models.
+//! Cases of a desk, decided by what is served: rules, learned models, cascades, other endpoints.
 
 use std::sync::Arc;
 
@@ -15,12 +15,13 @@ use utoipa::{IntoParams, ToSchema};
 use crate::State;
 use crate::api_error::{ApiError, Refusals};
 use crate::body::{self, Asked, Whole};
+use crate::deciding::Deciding;
 use crate::work::Caller;
 
 /// The desk whose cases `/predict` takes.
 const PREDICTED: &str = "transactions";
 
-/// Cases of a request at most, where a model decides them.
+/// Cases of a request at most, unless rules decide them.
 const CASES: usize = 1000;
 
 /// Cases that a model decides at once; whether somebody still waits is looked at in between.
@@ -33,7 +34,7 @@ pub(crate) struct DecisionsRequest<'b> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<Vec<Object>>, example = json!([{"case_id": "c1", "facts": {"person": {"pep": true}}}]))]
     cases: Option<Vec<&'b RawValue>>,
-    /// Who decides: `rules` or a model's name. Need not be said where there is one only.
+    /// Who decides: `rules`, or the name of a model or of another decider. Need not be said where there is one only.
     #[serde(default)]
     with: Option<String>,
 }
@@ -135,14 +136,17 @@ async fn decide(
     let request: DecisionsRequest<'_> = body::json(&body)?;
     let deciding = state.deciding(desk.name(), request.with.or(with).as_deref())?;
     let size = body.len();
-    if !deciding.prefers_batches() {
+    if let Deciding::Rules(_) = deciding {
         let work = move || Ok(lines(&*desk, deciding.decider(), &cases(&body)?));
         return state.work.run(&state.rules_pace, size, work).await;
     }
     if request.cases.as_ref().is_some_and(|cases| cases.len() > CASES) {
-        return Err(ApiError::invalid("cases", format!("a model decides at most {CASES} cases of a request")));
+        return Err(ApiError::invalid(
+            "cases",
+            format!("at most {CASES} cases of a request, unless rules decide them"),
+        ));
     }
-    // A model has threads of its own: whoever waits for it takes none of ours.
+    // A model has threads of its own, and an endpoint its own machine: whoever waits takes none of our threads.
     state.work.wait(move |caller| answer_together(&*desk, deciding.decider(), &cases(&body)?, caller)).await
 }
 

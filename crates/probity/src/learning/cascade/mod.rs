@@ -72,6 +72,16 @@ impl File {
     }
 }
 
+/// What each stage of a file decides with.
+///
+/// # Errors
+/// When the file is no cascade.
+pub(crate) fn stages(path: &Path) -> anyhow::Result<Vec<String>> {
+    // A cascade in a cascade is refused when it is opened: it could be its own.
+    let plain = |with: &String| !with.starts_with("cascade=");
+    Ok(File::read(path)?.0.stage.into_iter().map(|stage| stage.with).filter(plain).collect())
+}
+
 /// The cascade of a file whose bands were fitted.
 pub(crate) fn open(path: &Path, desk: &dyn Desk, threads: usize) -> anyhow::Result<Cascade> {
     let (file, _) = File::read(path)?;
