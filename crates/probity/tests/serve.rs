@@ -126,6 +126,15 @@ fn whatever_decides_lines_answers_over_http_in_the_same_words() {
 }
 
 #[test]
+fn deciders_that_cannot_be_are_usage_errors() {
+    for (decider, problem) in [("a=nonsense", "expected rules"), ("rules", "write NAME=WITH")] {
+        let output = command(&["serve", "--decider", decider, "--listen", "127.0.0.1:0"]).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{}", says(&output));
+        assert!(says(&output).contains(problem), "{}", says(&output));
+    }
+}
+
+#[test]
 fn a_flag_counts_before_the_environment_and_that_before_the_file() {
     let file = folder("config").join("probity.toml");
     let content = "max_requests = 1\nmax_firings = 1\nmax_connections = 1\nadmin_reload = true\n\

@@ -24,7 +24,10 @@ pub(crate) fn deciders(settings: &Settings) -> Vec<Slot<Opened>> {
         let files = commands::decide::files(&with);
         let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
         Slot::new(name.clone(), &files, move || {
-            let decider: Arc<dyn Decider> = commands::decide::decider(&with, &Transactions, threads)?.into();
+            // What kind of error it is decides on the exit code.
+            let decider = commands::decide::decider(&with, &Transactions, threads)
+                .map_err(anyhow::Error::reallocate_into_boxed_dyn_error_without_backtrace)?;
+            let decider: Arc<dyn Decider> = decider.into();
             let identity = decider.identity().clone();
             let desk = Some(Transactions.name());
             Ok((

@@ -133,6 +133,9 @@ pub(super) fn choose(cases: &[&Witness], aim: &Aim, drawing: u64) -> Option<Chos
 /// How far from a half the ends of those bands lie that are candidates whatever the cases say.
 const REACHES: [f64; 10] = [0.4999, 0.499, 0.498, 0.495, 0.49, 0.48, 0.45, 0.4, 0.3, 0.2];
 
+/// Bands that are fitted to be candidates, about: each to another number of misses.
+const FITTED: usize = 32;
+
 /// Bands of all stages to choose from: the fewer positive cases they miss, the earlier, and among these, the more they pass
 /// on. Where there is a limit to false positives, only those that keep it.
 fn candidates(cases: &[&Witness], aim: &Aim) -> Vec<Vec<Band>> {
@@ -142,7 +145,8 @@ fn candidates(cases: &[&Witness], aim: &Aim) -> Vec<Vec<Band>> {
     let most = 3 + (2.0 * (1.0 - aim.tolerance.recall) * positives as f64).ceil() as usize;
     let around_half = REACHES.map(|reach| Band { low: 0.5 - reach, high: 0.5 + reach });
     let plain = std::iter::once(Band::ALL).chain(around_half).map(|band| vec![band; first.stages.len() - 1]);
-    let fitted = (0..=most).filter_map(|misses| fit_bands(cases, misses, aim.false_positive_rate));
+    let fitted = (0..=most).step_by(most.div_ceil(FITTED));
+    let fitted = fitted.filter_map(|misses| fit_bands(cases, misses, aim.false_positive_rate));
     let counted = plain.chain(fitted).map(|bands| (Counts::of(cases.iter().copied(), &bands), bands));
     let keeps =
         |counts: &Counts| aim.false_positive_rate.is_none_or(|rate| counts.figures().false_positive_rate <= rate);
