@@ -17,6 +17,8 @@ LLAMA3 = dict(rope_type="llama3", rope_theta=500.0, factor=8.0, low_freq_factor=
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 PHI3_LORA_TARGETS = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
 
+GELU = {"llama_gelu": "gelu", "llama_gelu_tanh": "gelu_pytorch_tanh"}
+
 
 def longrope(pairs):
     """Factors of longrope, one for each pair of turned dimensions, small enough to matter within 40 positions."""
@@ -27,6 +29,10 @@ def longrope(pairs):
 def config(name, scale=1, vocabulary=96, layers=2):
     """The configuration of a test architecture; widths are multiplied by scale, so that 4 gives hidden 128 to 256."""
     common = dict(vocab_size=vocabulary, num_hidden_layers=layers, bos_token_id=1, eos_token_id=2, pad_token_id=None, attention_dropout=0.0)
+    if name in GELU:
+        return LlamaConfig(**common, hidden_size=16 * scale, intermediate_size=24 * scale, num_attention_heads=2,
+                           num_key_value_heads=1, hidden_act=GELU[name], tie_word_embeddings=True, rms_norm_eps=1e-5,
+                           max_position_embeddings=128, rope_parameters=dict(rope_type="default", rope_theta=10000.0))
     if name in ("llama", "llama64"):  # the second one for NF4, whose blocks hold 64 weights
         hidden, inner = (64, 64) if name == "llama64" else (32, 56)
         return LlamaConfig(**common, hidden_size=hidden * scale, intermediate_size=inner * scale, num_attention_heads=4,
@@ -51,7 +57,7 @@ def config(name, scale=1, vocabulary=96, layers=2):
     raise ValueError(name)
 
 
-LENGTHS = {"llama": 36, "llama64": 32, "smollm2": 28, "mistral": 30, "qwen3": 32, "phi3": 26, "phi3_long": 40}
+LENGTHS = {"llama": 36, "llama64": 32, "llama_gelu": 24, "llama_gelu_tanh": 24, "smollm2": 28, "mistral": 30, "qwen3": 32, "phi3": 26, "phi3_long": 40}
 
 
 def published(layout):

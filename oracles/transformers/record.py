@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from architectures import IGNORED, LENGTHS, checkpoint, config, load, logits, mean_loss, published, quiet, targets, tokens
 
-NAMES = ["llama", "smollm2", "mistral", "qwen3", "phi3", "phi3_long"]
+NAMES = ["llama", "smollm2", "mistral", "qwen3", "phi3", "phi3_long", "llama_gelu", "llama_gelu_tanh"]
 PACKED = {"llama": (17, 12), "mistral": (11, 19), "phi3_long": (37, 9)}  # lengths of two sequences that do not see each other
 
 

@@ -28,7 +28,7 @@ pub use adapter::{Adapter, AdapterConfig, Factors, merge};
 pub use checkpoint::{Checkpoint, Dtype, Sink, TensorInfo, Writer};
 pub use config::{Architecture, Config, Projection, Rotary, Scaling};
 pub use error::{Error, Result};
-pub use kernel::{Level, Precision, product_speed};
+pub use kernel::{Activation, Level, Precision, product_speed};
 pub use model::{Answer, Decoder, Generation, Method, WeightStorage};
 pub use parameters::{Parameters, Span};
 pub use quantized::{Int8, Nf4};

@@ -1,6 +1,6 @@
 //! `config.json` as checkpoints on the hub have it, its defaults, its refusals, and the way back.
 
-use lm::{Architecture, Checkpoint, Config, Dtype, Error, Rotary, Scaling};
+use lm::{Activation, Architecture, Checkpoint, Config, Dtype, Error, Rotary, Scaling};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -83,6 +83,7 @@ fn llama_is_read_as_it_stands() {
         key_value_heads: 8,
         head_size: 64,
         intermediate: 8_192,
+        activation: Activation::Silu,
         norm_epsilon: 1e-5,
         tied: true,
         sliding_window: None,
@@ -230,7 +231,7 @@ fn what_cannot_be_run_exactly_is_refused_by_name() {
         (without(llama(), "model_type"), "model_type"),
         (changed(llama(), "attention_bias", json!(true)), "attention_bias"),
         (changed(llama(), "mlp_bias", json!(true)), "mlp_bias"),
-        (changed(llama(), "hidden_act", json!("gelu")), "gelu"),
+        (changed(llama(), "hidden_act", json!("relu")), "relu"),
         (changed(llama(), "quantization_config", json!({ "quant_method": "awq" })), "quantised already"),
         (changed(llama(), "num_local_experts", json!(8)), "mixture of experts"),
         (changed(llama(), "partial_rotary_factor", json!(0.5)), "only phi3"),
@@ -245,6 +246,25 @@ fn what_cannot_be_run_exactly_is_refused_by_name() {
     }
     assert!(read(&cases[11].0).is_ok(), "4096 is the default of phi3");
     assert!(matches!(read(&scaling("linear")).unwrap().rotary.scaling, Scaling::Linear { factor: 4.0 }));
+}
+
+#[test]
+fn activations_have_the_names_of_transformers() {
+    let names = [
+        ("silu", Activation::Silu),
+        ("swish", Activation::Silu),
+        ("gelu", Activation::Gelu),
+        ("gelu_pytorch_tanh", Activation::GeluTanh),
+        ("gelu_new", Activation::GeluTanh),
+        ("gelu_fast", Activation::GeluTanh),
+    ];
+    for (name, activation) in names {
+        let config = read(&changed(llama_3_2_1b(), "hidden_act", json!(name))).unwrap();
+        assert_eq!(config.activation, activation, "{name}");
+        returns(&config);
+    }
+    assert_eq!(read(&without(llama_3_2_1b(), "hidden_act")).unwrap().activation, Activation::Silu);
+    assert!(read(&changed(llama_3_2_1b(), "hidden_act", json!("quick_gelu"))).unwrap_err().contains("quick_gelu"));
 }
 
 #[test]
@@ -289,7 +309,7 @@ fn a_configuration_that_transformers_could_not_express_is_not_written() {
 #[test]
 fn recorded_configurations_say_the_same_in_both_layouts() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    for name in ["llama", "smollm2", "mistral", "qwen3", "phi3", "phi3_long"] {
+    for name in ["llama", "smollm2", "mistral", "qwen3", "phi3", "phi3_long", "llama_gelu", "llama_gelu_tanh"] {
         let folder = fixtures.join(name);
         let config = Config::read(&folder).unwrap();
         let published = fs::read_to_string(folder.join("config.published.json")).unwrap();

@@ -7,7 +7,8 @@ use lm::{Answer, Decoder, Error, Generation, Method, Precision, Tokens, Trainee}
 use recorded::{Recorded, fixture};
 use serde_json::Value;
 
-const ARCHITECTURES: [&str; 6] = ["llama", "smollm2", "mistral", "qwen3", "phi3", "phi3_long"];
+const ARCHITECTURES: [&str; 8] =
+    ["llama", "smollm2", "mistral", "qwen3", "phi3", "phi3_long", "llama_gelu", "llama_gelu_tanh"];
 
 fn open(name: &str, precision: Precision) -> Decoder {
     Decoder::open(&fixture(name), precision, &Method::None, 0).unwrap()

@@ -1,6 +1,7 @@
 //! What a model looks like: one block with options covers every architecture that we load. `config.json` of
 //! `transformers` is read by [`Config::read`] and written by [`Config::write`].
 
+mod activation;
 mod check;
 mod defaults;
 mod projections;
@@ -8,6 +9,7 @@ mod read;
 mod rotary;
 mod write;
 
+use crate::kernel::Activation;
 pub use projections::Projection;
 
 /// Whose names and rules a checkpoint follows (`model_type` of `config.json`).
@@ -42,6 +44,8 @@ pub struct Config {
     pub head_size: usize,
     /// Inner width of the feed-forward network.
     pub intermediate: usize,
+    /// What the gate of the feed-forward network goes through (`hidden_act`).
+    pub activation: Activation,
     /// Added to the mean square in RMSNorm.
     pub norm_epsilon: f32,
     /// Whether the output head is the embedding.

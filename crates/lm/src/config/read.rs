@@ -2,7 +2,8 @@
 
 use super::defaults::Defaults;
 use super::{Architecture, Config, Rotary};
-use crate::json::{self, Fields, shortened};
+use crate::json::{self, Fields};
+use crate::kernel::Activation;
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -57,6 +58,7 @@ fn parse(fields: Fields<'_>) -> Read<Config> {
         key_value_heads: key_value_heads(fields, defaults.key_value_heads, heads)?,
         head_size,
         intermediate: fields.count("intermediate_size")?.unwrap_or(defaults.intermediate),
+        activation: Activation::parse(fields)?,
         norm_epsilon: fields.number("rms_norm_eps")?.unwrap_or(defaults.norm_epsilon) as f32,
         tied: fields.flag("tie_word_embeddings")?.unwrap_or(false),
         sliding_window: sliding_window(fields, architecture, layers, defaults.sliding_window)?,
@@ -101,13 +103,7 @@ fn refuse_what_differs(fields: Fields<'_>) -> Read<()> {
             return Err(format!("`{key}` says that this is a mixture of experts; use a dense checkpoint"));
         }
     }
-    match fields.text("hidden_act")? {
-        None | Some("silu") => Ok(()),
-        Some(_) => Err(format!(
-            "`hidden_act` is {}; use a checkpoint with silu",
-            fields.value("hidden_act").map(shortened).unwrap_or_default()
-        )),
-    }
+    Ok(())
 }
 
 fn key_value_heads(fields: Fields<'_>, absent: Option<usize>, heads: usize) -> Read<usize> {

@@ -39,7 +39,7 @@ impl Config {
             "num_attention_heads": self.heads,
             "num_key_value_heads": self.key_value_heads,
             "head_dim": self.head_size,
-            "hidden_act": "silu",
+            "hidden_act": self.activation.name(),
             "max_position_embeddings": self.positions,
             "rms_norm_eps": shortest(self.norm_epsilon),
             "tie_word_embeddings": self.tied,

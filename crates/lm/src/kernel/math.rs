@@ -34,6 +34,28 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// The share of a normal distribution below `x`, within 2e-7, and its density at `x`.
+#[inline(always)]
+pub(crate) fn normal(x: f32) -> (f32, f32) {
+    let size = x.abs();
+    let falling = exp(-0.5 * (x * x));
+    // erfc(z) e^(z^2) / t as a polynomial in t = 1 / (1 + z / 2) with z = |x| / sqrt(2), fitted by Chebyshev
+    // interpolation over t from 0.13 to 1, which leaves 5e-8.
+    let t = 1.0 / (1.0 + 0.353_553_4 * size);
+    let mut p = -0.060_755_953;
+    p = p * t + 0.292_480_74;
+    p = p * t - 0.502_797;
+    p = p * t + 0.294_902_5;
+    p = p * t - 0.037_439_093;
+    p = p * t + 0.206_893_68;
+    p = p * t + 0.242_141_47;
+    p = p * t + 0.282_493_05;
+    p = p * t + 0.282_080_53;
+    let tail = 0.5 * (t * p * falling);
+    let below = if x < 0.0 { tail } else { 1.0 - tail };
+    (below, falling * 0.398_942_3)
+}
+
 /// Sum of products.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -14,7 +14,7 @@ mod peak;
 mod product;
 mod rotary;
 
-pub(crate) use activation::{swiglu, swiglu_backward};
+pub use activation::Activation;
 pub(crate) use attention::{Attention, Sight};
 pub(crate) use cached::{Kept, PAGE, Part};
 pub(crate) use cross_entropy::{cross_entropy, log_sum, losses, softmax};

@@ -8,7 +8,7 @@ use super::matrix::Matrix;
 use super::network::{LOGITS, Network};
 use super::stack::Block;
 use super::tables::Tables;
-use crate::kernel::{Element, Held, View, head_norm, product, rms_norm, swiglu};
+use crate::kernel::{Element, Held, View, head_norm, product, rms_norm};
 use rayon::prelude::*;
 
 /// Bytes of packed weights that are held at most; those beyond are packed again in every step.
@@ -168,7 +168,7 @@ impl<'a, E: Element> Reader<'a, E> {
         rms_norm(&mut work.normed, &mut work.factors, &work.stream, weight, stack.epsilon);
         block.widen.answer(values, widen, &work.normed, &mut work.gate_up, false, &mut work.lowered);
         adapters.add(2, &block.widen, &work.normed, &mut work.gate_up, &mut work.lowered);
-        swiglu(&mut work.inner, &work.gate_up, stack.intermediate);
+        stack.activation.gated(&mut work.inner, &work.gate_up, stack.intermediate);
         block.narrow.answer(values, narrow, &work.inner, &mut work.stream, true, &mut work.lowered);
         adapters.add(3, &block.narrow, &work.inner, &mut work.stream, &mut work.lowered);
     }

@@ -66,6 +66,7 @@ impl<E: Element> Network<E> {
             view: Sight::Past(config.sliding_window),
         };
         let mut stack = Stack::new(blocks, attention, width, config.intermediate, config.norm_epsilon);
+        stack.activation = config.activation;
         stack.input_learns = matches!(embedding.storage, Storage::Trained(_));
         let turns = Tables::new(&config.rotary);
         Ok(Self { config, parameters: builder.parameters, embedding, stack, norm, head, turns, work: Work::default() })

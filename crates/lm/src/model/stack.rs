@@ -4,8 +4,7 @@
 use super::linear::{Linear, Lowered};
 use super::tables::Tables;
 use crate::kernel::{
-    Attention, Element, Normed, head_norm, head_norm_backward, normalise, rms_norm, rms_norm_backward, swiglu,
-    swiglu_backward,
+    Activation, Attention, Element, Normed, head_norm, head_norm_backward, normalise, rms_norm, rms_norm_backward,
 };
 use std::ops::Range;
 
@@ -97,6 +96,7 @@ pub(crate) struct Stack<E> {
     pub(crate) attention: Attention,
     pub(crate) width: usize,
     pub(crate) intermediate: usize,
+    pub(crate) activation: Activation,
     pub(crate) epsilon: f32,
     /// Keep each block's input alone and compute the rest again in the backward pass.
     pub(crate) recompute: bool,
@@ -135,6 +135,7 @@ impl<E: Element> Stack<E> {
             attention,
             width,
             intermediate,
+            activation: Activation::default(),
             epsilon,
             recompute: false,
             input_learns: true,
@@ -156,12 +157,10 @@ impl<E: Element> Stack<E> {
 
     /// From the input to the output. `values` are the trained parameters.
     pub(crate) fn forward(&mut self, values: &[f32], places: &Places<'_>) {
+        let dimensions = self.dimensions();
         for layer in 0..self.blocks.len() {
             let (here, behind) = self.traces.split_at_mut(layer + 1);
             let next = &mut behind[0].input;
-            let attention = self.attention;
-            let dimensions =
-                Dimensions { width: self.width, intermediate: self.intermediate, epsilon: self.epsilon, attention };
             forward(
                 &dimensions,
                 &self.blocks[layer],
@@ -184,9 +183,7 @@ impl<E: Element> Stack<E> {
         for (stored, value) in self.work.stored.iter_mut().zip(stream.iter()) {
             *stored = E::of(*value);
         }
-        let attention = self.attention;
-        let dimensions =
-            Dimensions { width: self.width, intermediate: self.intermediate, epsilon: self.epsilon, attention };
+        let dimensions = self.dimensions();
         for layer in (0..self.blocks.len()).rev() {
             let (block, trace) = (&self.blocks[layer], &mut self.traces[layer]);
             if self.recompute {
@@ -208,6 +205,11 @@ impl<E: Element> Stack<E> {
                 trace.forget();
             }
         }
+    }
+
+    fn dimensions(&self) -> Dimensions {
+        let Self { width, intermediate, activation, epsilon, attention, .. } = *self;
+        Dimensions { width, intermediate, activation, epsilon, attention }
     }
 }
 
@@ -231,10 +233,11 @@ impl<E> Trace<E> {
     }
 }
 
-/// Widths that all blocks share.
+/// What all blocks share.
 struct Dimensions {
     width: usize,
     intermediate: usize,
+    activation: Activation,
     epsilon: f32,
     attention: Attention,
 }
@@ -263,7 +266,7 @@ fn forward<E: Element>(
     places: &Places<'_>,
     layer: usize,
 ) {
-    let &Dimensions { width, intermediate, epsilon, attention } = dimensions;
+    let &Dimensions { width, intermediate, activation, epsilon, attention } = dimensions;
     let tokens = trace.input.len() / width;
     fit(&mut work.normed, tokens * width);
     fit(&mut trace.first_factors, tokens);
@@ -294,7 +297,7 @@ fn forward<E: Element>(
     fit(&mut trace.gate_up, tokens * 2 * intermediate);
     block.widen.forward(values, &work.normed, &mut trace.gate_up, false, &mut trace.lowered[2], seed(places, layer, 2));
     fit(&mut work.inner, tokens * intermediate);
-    swiglu(&mut work.inner, &trace.gate_up, intermediate);
+    activation.gated(&mut work.inner, &trace.gate_up, intermediate);
     let draw = seed(places, layer, 3);
     match next {
         Some(out) => {
@@ -318,7 +321,7 @@ fn backward<E: Element>(
     layer: usize,
     input_wanted: bool,
 ) {
-    let &Dimensions { width, intermediate, attention, .. } = dimensions;
+    let &Dimensions { width, intermediate, activation, attention, .. } = dimensions;
     let (values, gradients) = numbers;
     let tokens = trace.input.len() / width;
     let draw = |linear| seed(places, layer, linear);
@@ -328,7 +331,7 @@ fn backward<E: Element>(
     let slope = block.narrow.slope(values, &work.stored);
     block.narrow.input_gradient(values, &work.stored, &slope, &mut work.inner, draw(3));
     // Leaves the activation where its gradient was; the weights' gradient needs it.
-    swiglu_backward(&mut work.inner, &mut trace.gate_up, intermediate);
+    activation.gated_backward(&mut work.inner, &mut trace.gate_up, intermediate);
     block.narrow.weight_gradient(gradients, &work.stored, &slope, &work.inner, &trace.lowered[3], draw(3));
     let slope = block.widen.slope(values, &trace.gate_up);
     normalise(&mut work.normed, &trace.second_factors, &trace.middle, block.second_norm.weight(values));

@@ -1,6 +1,6 @@
 //! What a structured transformer looks like, and its `config.json`.
 
-use crate::{Architecture, Config, Error, Result, Rotary, Scaling};
+use crate::{Activation, Architecture, Config, Error, Result, Rotary, Scaling};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -83,6 +83,7 @@ impl MultiheadConfig {
             key_value_heads: self.heads,
             head_size: size,
             intermediate: self.intermediate,
+            activation: Activation::default(),
             norm_epsilon: 1e-6,
             tied: true,
             sliding_window: None,

@@ -2,7 +2,7 @@
 
 use super::recipe::{Details, Recipe};
 use crate::text::Turns;
-use crate::{AdapterConfig, Architecture, Config, Method, Precision, Rotary, Scaling};
+use crate::{Activation, AdapterConfig, Architecture, Config, Method, Precision, Rotary, Scaling};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -98,6 +98,7 @@ impl Shape {
             key_value_heads: self.key_value_heads,
             head_size,
             intermediate: self.intermediate,
+            activation: Activation::default(),
             norm_epsilon: 1e-5,
             tied: self.tied,
             sliding_window: None,

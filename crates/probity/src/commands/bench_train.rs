@@ -5,7 +5,9 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use decision::mixing;
 use lm::train::{Optimizer, OptimizerSettings};
-use lm::{AdapterConfig, Architecture, Config, Decoder, Level, Method, Precision, Rotary, Scaling, Tokens, Trainee};
+use lm::{
+    Activation, AdapterConfig, Architecture, Config, Decoder, Level, Method, Precision, Rotary, Scaling, Tokens, Trainee,
+};
 use serde_json::json;
 
 use super::bench::{median, peak_memory_mb};
@@ -121,6 +123,7 @@ fn config(model: Model) -> Config {
         key_value_heads: heads,
         head_size: hidden / heads,
         intermediate,
+        activation: Activation::Silu,
         norm_epsilon: 1e-5,
         tied: false,
         sliding_window: None,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lm::text::{Tokenizer, TrainingOptions};
-use lm::{AdapterConfig, Architecture, Config, Decoder, Method, Precision, Rotary, Scaling, Trainee};
+use lm::{Activation, AdapterConfig, Architecture, Config, Decoder, Method, Precision, Rotary, Scaling, Trainee};
 
 fn config(tokenizer: &Tokenizer, positions: usize) -> Config {
     Config {
@@ -15,6 +15,7 @@ fn config(tokenizer: &Tokenizer, positions: usize) -> Config {
         key_value_heads: 1,
         head_size: 16,
         intermediate: 48,
+        activation: Activation::Silu,
         norm_epsilon: 1e-5,
         tied: false,
         sliding_window: None,
