@@ -84,8 +84,10 @@ impl Checkpoints {
             .try_for_each(|step| remove(&self.place(*step)))
     }
 
-    /// Loads the newest checkpoint that is whole. Damaged ones are set aside under another name, and `note` is told.
-    /// None when there is no checkpoint at all.
+    /// Loads the newest checkpoint that is whole. Damaged ones behind it are set aside under another name, and `note` is
+    /// told. None when there is no checkpoint at all.
+    ///
+    /// When this fails, all of them are as they were: a run that could not go on must not begin anew the next time.
     pub(super) fn resume(
         &self,
         parameters: &mut Parameters,
@@ -93,28 +95,38 @@ impl Checkpoints {
         mut note: impl FnMut(&str),
     ) -> Result<Option<Cursor>> {
         let steps = self.steps()?;
+        let mut damaged = Vec::new();
         for step in steps.iter().rev() {
             let place = self.place(*step);
-            match load(&place, parameters, Some(&mut *optimizer)) {
-                Ok(cursor) => return Ok(Some(cursor)),
-                Err(error) => {
-                    let aside = place.with_extension("damaged");
-                    note(&format!("checkpoint set aside as {}: {error}", aside.display()));
-                    remove(&aside)?;
-                    fs::rename(&place, &aside).map_err(Error::io(&aside))?;
-                }
+            if let Some(problem) = damage(&place)? {
+                damaged.push((place, problem));
+                continue;
+            }
+            let cursor = load(&place, parameters, Some(&mut *optimizer))?;
+            for (place, problem) in damaged {
+                let aside = place.with_extension("damaged");
+                note(&format!("checkpoint set aside as {}: {problem}", aside.display()));
+                remove(&aside)?;
+                fs::rename(&place, &aside).map_err(Error::io(&aside))?;
+            }
+            return Ok(Some(cursor));
+        }
+        match damaged.pop() {
+            None => Ok(None),
+            Some((place, problem)) => {
+                let problem = format!("no checkpoint is whole, this one neither: {problem}; train into another folder");
+                Err(Error::Weights { path: place, problem })
             }
         }
-        if steps.is_empty() {
-            return Ok(None);
-        }
-        let problem = "no checkpoint is whole; train into another folder";
-        Err(Error::Weights { path: self.folder.clone(), problem: problem.into() })
     }
 
     /// Loads the values alone of a checkpoint.
     pub(super) fn restore(&self, step: u64, parameters: &mut Parameters) -> Result<()> {
-        load(&self.place(step), parameters, None).map(|_| ())
+        let place = self.place(step);
+        match damage(&place)? {
+            Some(problem) => Err(Error::Weights { path: place, problem }),
+            None => load(&place, parameters, None).map(|_| ()),
+        }
     }
 }
 
@@ -124,10 +136,10 @@ fn write(part: &Path, cursor: &Cursor, parameters: &Parameters, optimizer: &Opti
     let state = part.join(STATE);
     safetensors::serialize_to_file(tensors(parameters, optimizer), None, &state).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => Error::Io { path: state.clone(), source },
-        error => damaged(&state)(error.to_string()),
+        error => unfit(&state)(error.to_string()),
     })?;
     let place = part.join(CURSOR);
-    let text = serde_json::to_vec_pretty(cursor).map_err(|error| damaged(&place)(error.to_string()))?;
+    let text = serde_json::to_vec_pretty(cursor).map_err(|error| unfit(&place)(error.to_string()))?;
     fs::write(&place, text).map_err(Error::io(&place))?;
     let digests = digests(part)?;
     let place = part.join(DIGESTS);
@@ -135,24 +147,36 @@ fn write(part: &Path, cursor: &Cursor, parameters: &Parameters, optimizer: &Opti
     [STATE, CURSOR, DIGESTS, "."].iter().try_for_each(|name| sync(&part.join(name)))
 }
 
-fn load(place: &Path, parameters: &mut Parameters, optimizer: Option<&mut Optimizer>) -> Result<Cursor> {
-    let path = place.join(DIGESTS);
-    if fs::read_to_string(&path).map_err(Error::io(&path))? != digests(place)? {
-        return Err(damaged(place)("the files are not those that were written (see SHA256SUMS)".into()));
+/// What is wrong with the files of a checkpoint, if they are not those that were written. That they cannot be read is no
+/// damage: another time they may be.
+fn damage(place: &Path) -> Result<Option<String>> {
+    for name in [STATE, CURSOR, DIGESTS] {
+        let path = place.join(name);
+        if !path.try_exists().map_err(Error::io(&path))? {
+            return Ok(Some(format!("{name} is missing")));
+        }
     }
+    let path = place.join(DIGESTS);
+    let same = fs::read(&path).map_err(Error::io(&path))? == digests(place)?.as_bytes();
+    Ok((!same).then(|| format!("the files are not those that were written (see {DIGESTS})")))
+}
+
+/// Loads a checkpoint whose files are those that were written. What it lacks then, another recipe or program left out.
+fn load(place: &Path, parameters: &mut Parameters, optimizer: Option<&mut Optimizer>) -> Result<Cursor> {
     let path = place.join(CURSOR);
     let text = fs::read(&path).map_err(Error::io(&path))?;
-    let cursor: Cursor = serde_json::from_slice(&text).map_err(|error| damaged(&path)(error.to_string()))?;
+    let cursor: Cursor = serde_json::from_slice(&text)
+        .map_err(|error| unfit(&path)(format!("another version of this program wrote it: {error}")))?;
     let path = place.join(STATE);
     let map = map(&path)?;
-    let tensors = SafeTensors::deserialize(&map).map_err(|error| damaged(&path)(error.to_string()))?;
+    let tensors = SafeTensors::deserialize(&map).map_err(|error| unfit(&path)(error.to_string()))?;
     let read = |kind: &str, into: &mut [f32]| {
         let spans = &parameters.spans;
         spans.iter().try_for_each(|span| {
             let name = format!("{kind}.{}", span.name);
-            let tensor = tensors.tensor(&name).map_err(|error| damaged(&path)(format!("{name}: {error}")))?;
+            let tensor = tensors.tensor(&name).map_err(|error| unfit(&path)(format!("{name}: {error}")))?;
             if tensor.dtype() != Dtype::F32 || tensor.shape() != span.shape {
-                return Err(damaged(&path)(format!("{name} has shape {:?}, not {:?}", tensor.shape(), span.shape)));
+                return Err(unfit(&path)(format!("{name} has shape {:?}, not {:?}", tensor.shape(), span.shape)));
             }
             for (value, bytes) in into[span.range()].iter_mut().zip(tensor.data().as_chunks::<4>().0) {
                 *value = f32::from_le_bytes(*bytes);
@@ -246,7 +270,7 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-fn damaged(path: &Path) -> impl FnOnce(String) -> Error {
+fn unfit(path: &Path) -> impl FnOnce(String) -> Error {
     let path = path.to_path_buf();
     move |problem| Error::Weights { path, problem }
 }

@@ -2,8 +2,8 @@
 
 use crate::perceptron::{Examples, Perceptron};
 use crate::watch::{Folder, Watch, recipe, run};
-use lm::Error;
 use lm::train::{Ending, Training};
+use lm::{Error, Trainee};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -128,8 +128,43 @@ fn with_no_whole_checkpoint_it_says_so() {
     for name in folder.names("checkpoints") {
         fs::write(folder.path("checkpoints").join(name).join("state.safetensors"), b"").expect("a damaged file");
     }
+    let names = folder.names("checkpoints");
+    // The second time as well: a run is not begun anew because it could not go on.
+    for _ in 0..2 {
+        let error = run(&folder, &training(), &mut Perceptron::new(), &mut examples(), &mut Watch::default());
+        assert!(error.expect_err("no checkpoint").to_string().contains("no checkpoint is whole"));
+        assert_eq!(folder.names("checkpoints"), names);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_model_is_named_and_all_are_left_as_they_were() {
+    let (bits, curve) = uninterrupted("whole-other");
+    let folder = Folder::new("other");
+    kill(&folder, 9);
+    for _ in 0..2 {
+        let mut other = Perceptron::new();
+        other.parameters_mut().add("more", &[2], true);
+        let error = run(&folder, &training(), &mut other, &mut examples(), &mut Watch::default());
+        let error = error.expect_err("a tensor is missing").to_string();
+        assert!(error.contains("step-8") && error.contains("more"), "{error}");
+        assert_eq!(folder.names("checkpoints"), ["step-4", "step-8"]);
+    }
+    let (resumed, again, _) = finish(&folder);
+    assert_eq!((resumed, again), (bits, curve));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_read_is_not_taken_for_damaged() {
+    let folder = Folder::new("unreadable");
+    kill(&folder, 9);
+    // A folder in a file's place can be read by nobody, the superuser included.
+    let (path, kept) = (folder.path("checkpoints/step-8/state.safetensors"), folder.path("kept"));
+    fs::rename(&path, &kept).expect("a file");
+    fs::create_dir(&path).expect("a folder");
     let error = run(&folder, &training(), &mut Perceptron::new(), &mut examples(), &mut Watch::default());
-    assert!(error.expect_err("no checkpoint").to_string().contains("no checkpoint is whole"));
+    assert!(matches!(error.expect_err("no file"), Error::Io { .. }));
+    assert_eq!(folder.names("checkpoints"), ["step-4", "step-8"]);
 }
 
 #[test]
