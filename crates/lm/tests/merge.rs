@@ -2,7 +2,7 @@
 
 mod recorded;
 
-use lm::{Checkpoint, Decoder, Dtype, Method, Precision, merge};
+use lm::{Adapter, Checkpoint, Config, Decoder, Dtype, Method, Precision, TensorInfo, merge};
 use recorded::{Recorded, difference, fixture};
 use std::path::Path;
 
@@ -20,6 +20,37 @@ fn merged_weights_give_the_recorded_logits_of_the_adapter() {
         let recorded = Recorded::read(&format!("{name}/adapter/expected.safetensors"));
         let gap = difference(&logits(folder.path(), &recorded), &recorded.floats("logits"));
         assert!(gap < 1e-4, "{name}: logits differ by {gap}");
+    }
+}
+
+#[test]
+fn merged_weights_are_the_exact_sums_rounded_once() {
+    let (base, out) = (fixture("qwen3"), tempfile::tempdir().unwrap());
+    let config = Config::read(&base).unwrap();
+    let adapter = Adapter::open(&base.join("adapter"), &config).unwrap();
+    merge(&base, &base.join("adapter"), out.path(), None).unwrap();
+    let [before, after] = [&base, out.path()].map(|folder| Checkpoint::open(folder).unwrap());
+    let scale = adapter.config().scale();
+    for factors in adapter.config().factors(&config) {
+        let factor = |tensor: &TensorInfo| {
+            let mut values = vec![0.0; tensor.len()];
+            adapter.read(tensor, &mut values).unwrap();
+            values.into_iter().map(f64::from).collect::<Vec<_>>()
+        };
+        let (a, b) = (factor(&factors.a), factor(&factors.b));
+        let (name, shape) = (factors.projection.weight_name(factors.layer), [b.len() / 4, a.len() / 4]);
+        let weights = |checkpoint: &Checkpoint| {
+            let mut values = vec![0.0; shape[0] * shape[1]];
+            checkpoint.read_f32(&name, &shape, &mut values).unwrap();
+            values
+        };
+        let (before, after) = (weights(&before), weights(&after));
+        for (place, weight) in after.iter().enumerate() {
+            let (row, column) = (place / shape[1], place % shape[1]);
+            let sum: f64 = (0..4).map(|k| b[row * 4 + k] * a[k * shape[1] + column]).sum();
+            let exact = f64::from(before[place]) + scale * sum;
+            assert!((f64::from(*weight) - exact).abs() <= exact.abs() * 6e-8, "{name} {place}");
+        }
     }
 }
 

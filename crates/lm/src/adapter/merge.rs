@@ -15,8 +15,8 @@ use std::path::Path;
 /// Numbers of a weight that are in memory at a time.
 const PIECE: usize = 1 << 22;
 
-/// Writes a checkpoint folder whose weights are W + scale B A, computed in fp32, where an adapter of `peft` has
-/// factors, and those of the base elsewhere; with the base's `config.json`, tokenizer and `generation_config.json`.
+/// Writes a checkpoint folder whose weights are W + scale B A, computed in double precision and rounded at the end, where
+/// an adapter of `peft` has factors, and those of the base elsewhere; with the base's `config.json`, tokenizer and `generation_config.json`.
 /// Weights are read, added to and written piece by piece. They are stored as `dtype`, or as in the base; if that has
 /// several formats, in fp32.
 ///
@@ -85,7 +85,7 @@ struct Product {
     /// `outputs x rank`.
     b: Vec<f32>,
     rank: usize,
-    scale: f32,
+    scale: f64,
 }
 
 impl Product {
@@ -93,7 +93,7 @@ impl Product {
         let (mut a, mut b) = (vec![0.0; factors.a.len()], vec![0.0; factors.b.len()]);
         adapter.read(&factors.a, &mut a)?;
         adapter.read(&factors.b, &mut b)?;
-        Ok(Self { a, b, rank: adapter.config().rank, scale: adapter.config().scale() as f32 })
+        Ok(Self { a, b, rank: adapter.config().rank, scale: adapter.config().scale() })
     }
 
     /// Adds to rows of the weight, the first of which is given.
@@ -102,15 +102,16 @@ impl Product {
         let rows = weight.par_chunks_mut(inputs).zip(self.b[first * self.rank..].par_chunks(self.rank));
         rows.for_each_init(
             || vec![0.0; inputs],
-            |sum, (weight, b)| {
+            |sum: &mut Vec<f64>, (weight, b)| {
                 sum.fill(0.0);
                 for (factor, a) in b.iter().zip(self.a.chunks(inputs)) {
+                    let factor = self.scale * f64::from(*factor);
                     for (sum, a) in sum.iter_mut().zip(a) {
-                        *sum += factor * a;
+                        *sum += factor * f64::from(*a);
                     }
                 }
                 for (weight, sum) in weight.iter_mut().zip(sum) {
-                    *weight += self.scale * *sum;
+                    *weight = (f64::from(*weight) + *sum) as f32;
                 }
             },
         );
