@@ -101,6 +101,31 @@ fn answers_survive_files_neighbours_and_threads() {
 }
 
 #[test]
+fn computing_activations_again_changes_no_bit() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let gradients = |recompute: bool| {
+            let mut model = model(precision);
+            model.recompute(recompute);
+            model.accumulate(&cases(20, 5), 1.0, 0).unwrap();
+            model.parameters().gradients.clone()
+        };
+        assert!(gradients(true) == gradients(false), "{precision:?}");
+    }
+}
+
+#[test]
+fn weights_of_heads_that_are_no_numbers_are_refused() {
+    for weight in [-0.5, f32::NAN, f32::INFINITY] {
+        let mut config = config();
+        config.outputs[1].weight = weight;
+        assert!(config.check().unwrap_err().contains("\"any\""), "{weight}");
+    }
+    let mut config = config();
+    config.outputs[1].weight = 0.0;
+    assert_eq!(config.check(), Ok(()));
+}
+
+#[test]
 fn it_learns_what_follows_from_the_items() {
     let mut model = model(Precision::Bf16);
     let settings = OptimizerSettings { rate: 3e-3, ..OptimizerSettings::default() };

@@ -65,7 +65,8 @@ impl AdapterConfig {
         if !self.alpha.is_finite() || self.alpha <= 0.0 {
             return Err(format!("alpha is {}, not a positive number", self.alpha));
         }
-        if !(0.0..1.0).contains(&self.dropout) {
+        // In fp32, as it is used: what rounds to 1 would leave nothing to learn from.
+        if !(0.0..1.0).contains(&(self.dropout as f32)) {
             return Err(format!("the dropout is {}, not at least 0 and less than 1", self.dropout));
         }
         let names = model.projections().iter().map(Projection::name).collect::<Vec<_>>();

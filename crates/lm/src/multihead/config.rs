@@ -114,7 +114,12 @@ impl MultiheadConfig {
         if self.outputs.is_empty() || self.outputs.iter().any(|head| head.classes.is_empty()) {
             return Err("every head needs a class, and there must be a head".into());
         }
-        Ok(())
+        match self.outputs.iter().find(|head| !(head.weight.is_finite() && head.weight >= 0.0)) {
+            Some(Head { name, weight, .. }) => {
+                Err(format!("the weight of the head \"{}\" is {weight}, not 0 or greater", name.escape_debug()))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn read(folder: &Path) -> Result<Self> {

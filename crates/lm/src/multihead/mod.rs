@@ -128,6 +128,11 @@ impl Multihead {
         either!(&self.0, network => &network.config)
     }
 
+    /// Whether activations are computed again in the backward pass instead of kept.
+    pub fn recompute(&mut self, recompute: bool) {
+        either!(&mut self.0, network => network.recompute(recompute));
+    }
+
     /// For each record and each head the probabilities of its classes. A record's answer does not depend on the
     /// others.
     ///

@@ -62,6 +62,10 @@ impl<E: Element> Network<E> {
         Ok(Self { config, parameters: builder.parameters, entries, stack, norm, head, bias })
     }
 
+    pub(super) fn recompute(&mut self, recompute: bool) {
+        self.stack.recompute = recompute;
+    }
+
     pub(super) fn edges(&self) -> [&Edges; 2] {
         [&self.entries[0].edges, &self.entries[1].edges]
     }

@@ -281,6 +281,7 @@ pub enum ValidationSettings {
 
 impl Details for DecoderDetails {
     const KEYS: &'static [&'static str] = &["dtype", "model", "method", "data"];
+    const MEASURES_ACCURACY: bool = false;
 
     fn resolve(&mut self) -> Result<(), String> {
         if let ModelSettings::Scratch(shape) = &self.model {
@@ -294,7 +295,11 @@ impl Details for DecoderDetails {
             for (holds, problem) in [
                 (adapter.rank > 0, "method.rank must be at least 1"),
                 (alpha, "method.alpha must be greater than 0"),
-                ((0.0..1.0).contains(&adapter.dropout), "method.dropout must be from 0 up to, but not including, 1"),
+                // In fp32, as it is used: what rounds to 1 would leave nothing to learn from.
+                (
+                    (0.0..1.0).contains(&(adapter.dropout as f32)),
+                    "method.dropout must be from 0 up to, but not including, 1",
+                ),
                 (!adapter.targets.is_empty(), "method.targets must name at least one matrix"),
             ] {
                 if !holds {

@@ -14,6 +14,8 @@ use toml::de::{DeTable, DeValue};
 pub trait Details: Serialize + DeserializeOwned {
     /// Its top-level keys.
     const KEYS: &'static [&'static str];
+    /// Whether an accuracy is measured beside the loss, so that a gate may ask for one.
+    const MEASURES_ACCURACY: bool;
 
     /// Fills in what defaults depend on.
     ///
@@ -54,7 +56,7 @@ impl<D: Details> Recipe<D> {
             let script = Script::new(text, overrides)?;
             let (training, details) = script.tables::<D>()?;
             let mut recipe = Self { training: script.take(training)?, details: script.take(details)? };
-            recipe.training.resolve()?;
+            recipe.training.resolve(D::MEASURES_ACCURACY)?;
             recipe.details.resolve()?;
             Ok(recipe)
         };

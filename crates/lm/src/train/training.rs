@@ -294,12 +294,17 @@ impl Training {
         ThreadPoolBuilder::new().num_threads(self.threads).build().map_err(failed)
     }
 
-    /// Fills in what defaults depend on, and says what cannot be, naming the key.
-    pub(super) fn resolve(&mut self) -> std::result::Result<(), String> {
+    /// Fills in what defaults depend on, and says what cannot be, naming the key; `accuracy` says whether one is
+    /// measured.
+    pub(super) fn resolve(&mut self, accuracy: bool) -> std::result::Result<(), String> {
         self.optimizer.betas = Some(self.optimizer.betas());
         self.check_numbers()?;
         for phase in self.phases() {
             self.check_phase(&phase)?;
+            if !accuracy && phase.gate.is_some_and(|gate| gate.accuracy.is_some()) {
+                let name = &phase.name;
+                return Err(format!("phase {name:?}: gate.accuracy: no accuracy is measured here; bound gate.loss"));
+            }
         }
         Ok(())
     }
@@ -375,6 +380,15 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_on_what_is_not_measured_is_refused_at_once() {
+        let text = "[[phase]]\nname = \"easy\"\ngate = { accuracy = 0.9 }\n";
+        let mut training: Training = toml::from_str(text).expect("a recipe");
+        training.resolve(true).expect("an accuracy is measured");
+        let problem = training.resolve(false).expect_err("none is");
+        assert!(problem.contains("\"easy\"") && problem.contains("gate.accuracy"), "{problem}");
+    }
+
+    #[test]
     fn numbers_that_cannot_be_are_named() {
         for (text, key) in [
             ("[batch]\ntokens = 0", "batch.tokens"),
@@ -391,12 +405,12 @@ mod tests {
             ("[[phase]]\nname = \"easy\"\nsteps = 0", "phase \"easy\""),
         ] {
             let mut training: Training = toml::from_str(text).expect(text);
-            let problem = training.resolve().expect_err(text);
+            let problem = training.resolve(true).expect_err(text);
             assert!(problem.contains(key), "{problem}");
         }
         let mut training: Training =
             toml::from_str("minutes = 5\n[schedule]\nkind = \"constant\"\n[checkpoint]\nevery = 50").expect("a recipe");
-        training.resolve().expect("minutes at a constant rate");
+        training.resolve(true).expect("minutes at a constant rate");
         assert_eq!(training.checkpoint.every, Every::Steps(50));
     }
 }

@@ -92,6 +92,7 @@ pub(crate) struct Nothing {}
 
 impl train::Details for Nothing {
     const KEYS: &'static [&'static str] = &[];
+    const MEASURES_ACCURACY: bool = true;
 
     fn resolve(&mut self) -> std::result::Result<(), String> {
         Ok(())

@@ -33,7 +33,9 @@ impl Classes {
     pub(super) fn model(recipe: &Recipe<MultiheadDetails>, sample: &[Labelled]) -> lm::Result<multihead::Multihead> {
         let records: Vec<Record> = sample.iter().filter_map(|case| record(&case.facts).ok()).collect();
         let details = &recipe.details;
-        multihead::Multihead::new(config(details), &records, details.dtype(), recipe.training.seed)
+        let mut model = multihead::Multihead::new(config(details), &records, details.dtype(), recipe.training.seed)?;
+        model.recompute(recipe.training.checkpointing);
+        Ok(model)
     }
 }
 

@@ -149,12 +149,15 @@ impl Default for Weights {
 
 impl Details for MultiheadDetails {
     const KEYS: &'static [&'static str] = &["kind", "dtype", "model", "weights", "cases", "calibration"];
+    const MEASURES_ACCURACY: bool = true;
 
     fn resolve(&mut self) -> Result<(), String> {
         same_kind::<Self>(self.kind)?;
         self.calibration.check()?;
-        let weights = [self.weights.decision, self.weights.escalation, self.weights.reasons];
-        if !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) || self.weights.decision == 0.0 {
+        // In fp32, as they are used.
+        let weights =
+            [self.weights.decision, self.weights.escalation, self.weights.reasons].map(|weight| weight as f32);
+        if !weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) || weights[0] == 0.0 {
             return Err("weights must be 0 or greater, and that of the decision greater".into());
         }
         // The shape is checked where the model is made, by who knows what it allows.
@@ -234,6 +237,7 @@ impl DeskDecoderDetails {
 
 impl Details for DeskDecoderDetails {
     const KEYS: &'static [&'static str] = &["kind", "dtype", "model", "answer", "cases", "calibration"];
+    const MEASURES_ACCURACY: bool = true;
 
     fn resolve(&mut self) -> Result<(), String> {
         same_kind::<Self>(self.kind)?;

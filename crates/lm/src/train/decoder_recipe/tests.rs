@@ -45,7 +45,7 @@ warmup = 0.03
 name = "easy"
 difficulty = ["easy"]
 epochs = 2
-gate = { accuracy = 0.9 }
+gate = { loss = 0.4 }
 
 [[phase]]
 name = "hard"
@@ -150,7 +150,9 @@ fn numbers_of_adapters_are_checked() {
         ("method.rank=0", "method.rank"),
         ("method.alpha=-1", "method.alpha"),
         ("method.dropout=1", "method.dropout"),
+        ("method.dropout=0.99999999", "method.dropout"),
         ("method.targets=[]", "method.targets"),
+        ("phase.0.gate={ accuracy = 0.9 }", "gate.accuracy"),
         ("data.validation=1.0", "data.validation"),
         ("data.tokens=0", "data.tokens"),
     ] {
