@@ -221,7 +221,7 @@ impl Manifest {
 /// What a folder without a manifest is.
 fn unsealed(folder: &Path) -> Error {
     let problem = if folder.join("recipe.json").exists() {
-        "its training has not ended: go on with it by `train … --resume`"
+        "its training has not ended, or has not passed a gate: `train … --resume` goes on with it, or says so"
     } else {
         "there is no manifest.json: it is no artifact"
     };

@@ -111,6 +111,22 @@ fn a_run_that_was_cut_short_is_no_artifact_and_ends_as_if_it_had_not_been() {
 }
 
 #[test]
+fn a_model_that_does_not_pass_its_gate_is_no_artifact() {
+    let out = folder("learning-gate").join("run");
+    let gate = "phase=[{ name = \"only\", gate = { accuracy = 1.5 } }]";
+    for resume in [&["--set", gate][..], &["--set", gate, "--resume"]] {
+        let output = train("multihead", &out, resume);
+        assert_eq!(output.status.code(), Some(1), "{}", says(&output));
+        assert!(says(&output).contains("\"only\" did not pass its gate"), "{}", says(&output));
+        assert!(out.join("model/model.safetensors").exists() && out.join("summary.json").exists());
+        assert!(!out.join("manifest.json").exists() && !out.join("scorecard.json").exists());
+    }
+    let refused = decide(&out, "1", b"{}\n");
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(says(&refused).contains("has not passed a gate"), "{}", says(&refused));
+}
+
+#[test]
 fn what_is_no_artifact_is_refused_by_name() {
     let place = folder("learning-refused");
     let artifact = place.join("artifact");

@@ -33,7 +33,7 @@ pub(crate) struct Order {
 /// What came of it.
 pub(crate) struct Learned {
     pub(crate) summary: Summary,
-    /// One for each validation set; none when the run was interrupted.
+    /// One for each validation set; none when the run was interrupted or did not pass a gate.
     pub(crate) scorecards: Vec<Scorecard>,
 }
 
@@ -132,9 +132,9 @@ impl<'o, D: Common> Job<'o, D> {
     }
 
     /// Measures the exported model as it will be used, and writes the manifest that makes the folder an artifact. A run
-    /// that was interrupted has nothing to measure yet.
+    /// that was interrupted has nothing to measure yet, and of one that did not pass a gate nobody shall decide.
     fn seal(&self, summary: Summary, input: &str) -> anyhow::Result<Learned> {
-        if summary.ending == Ending::Interrupted {
+        if matches!(summary.ending, Ending::Interrupted | Ending::Gate) {
             return Ok(Learned { summary, scorecards: Vec::new() });
         }
         let out = &self.order.out;

@@ -50,6 +50,15 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
         streams::note(&format!("saved at step {}; the same command with --resume goes on", summary.steps));
         return Ok(Status::Interrupted);
     }
+    if summary.ending == Ending::Gate {
+        let failed = summary.phases.last().map(|phase| phase.name.as_str()).unwrap_or_default();
+        let folder = order.out.display();
+        streams::note(&format!(
+            "phase {failed:?} did not pass its gate after {} steps: {folder} keeps the run, and is no artifact",
+            summary.steps
+        ));
+        return Ok(Status::GateFailed);
+    }
     let mut text = format!(
         "{}: {} steps in {:.0} s, {:.0} {} a second\n",
         order.script.kind.name(),
@@ -72,5 +81,5 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let folder = order.out.display();
     text += &format!("written to {folder}: manifest.json, model, scorecard.json, report.html\n");
     streams::print(&text)?;
-    Ok(if summary.ending == Ending::Gate { Status::GateFailed } else { Status::Done })
+    Ok(Status::Done)
 }
