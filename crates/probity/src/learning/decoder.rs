@@ -90,6 +90,17 @@ impl Answers {
         &self.tokenizer
     }
 
+    /// Prompts and right completions of examples, without the prompts that leave no room for every answer: the decider
+    /// refuses them.
+    fn asked<'i>(&self, items: &[&'i Example]) -> impl Iterator<Item = (Vec<u32>, &'i [u32])> {
+        let room = self.options.longest - self.generation.most;
+        let part = |item: &&'i Example| {
+            let start = item.counted.iter().position(|counted| *counted).unwrap_or(0);
+            (item.tokens[..start].to_vec(), &item.tokens[start..])
+        };
+        items.iter().map(part).filter(move |(prompt, _)| prompt.len() <= room)
+    }
+
     /// How many cases have so many tokens, going by a sample. A batch is a number of cases and not of tokens, so that
     /// any batch can be made without those before it.
     pub(super) fn cases(&self, tokens: usize, sample: &[Labelled]) -> usize {
@@ -113,16 +124,10 @@ impl Encoding for Answers {
         Packing::batch(&items, &all)
     }
 
-    /// Of answers that are right to the last reason.
+    /// Of answers that are right to the last reason. A prompt that is not asked counts as one that was answered wrongly.
     fn accuracy(&self, trainee: &mut Decoder, items: &[Example]) -> lm::Result<f64> {
         let chosen: Vec<&Example> = items.iter().step_by(items.len().div_ceil(ANSWERED).max(1)).collect();
-        let (prompts, completions): (Vec<Vec<u32>>, Vec<&[u32]>) = chosen
-            .iter()
-            .map(|item| {
-                let start = item.counted.iter().position(|counted| *counted).unwrap_or(0);
-                (item.tokens[..start].to_vec(), &item.tokens[start..])
-            })
-            .unzip();
+        let (prompts, completions): (Vec<Vec<u32>>, Vec<&[u32]>) = self.asked(&chosen).unzip();
         let answers = trainee.generate(&prompts, &self.generation)?;
         let end = self.generation.end.as_slice();
         let right = answers
@@ -130,5 +135,26 @@ impl Encoding for Answers {
             .zip(completions)
             .filter(|(answer, right)| answer.ended && right.strip_suffix(end) == Some(&answer.tokens[..]));
         Ok(right.count() as f64 / chosen.len().max(1) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_that_the_decider_refuses_are_not_asked_while_training_either() {
+        let texts = ["a prompt and an answer".to_owned()];
+        let options = TrainingOptions { vocabulary: 300, ..TrainingOptions::default() };
+        let tokenizer = Tokenizer::train(texts.into_iter(), &options).expect("a tokenizer");
+        let generation = Generation { most: 4, end: tokenizer.end().into_iter().collect() };
+        let answers = Answers { tokenizer, options: example_options(16), generation };
+        let example = |prompt: usize| {
+            let tokens: Vec<u32> = (0..prompt as u32 + 2).collect();
+            Example { counted: (0..tokens.len()).map(|place| place >= prompt).collect(), tokens }
+        };
+        let examples = [example(12), example(13), example(3)];
+        let asked: Vec<(Vec<u32>, &[u32])> = answers.asked(&examples.each_ref()).collect();
+        assert_eq!(asked, [((0..12).collect(), &[12, 13][..]), ((0..3).collect(), &[3, 4][..])]);
     }
 }

@@ -1,5 +1,6 @@
 //! What a model learns from: cases drawn without end and labelled by rules, or files of labelled lines.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -66,14 +67,40 @@ impl Origin {
             Self::Drawn(rules) => drawn(rules, seed, validation)?,
             Self::Folder(folder) => kept(folder)?,
         };
-        let outcomes = material.sample.iter().map(|case| &case.decision.outcome);
-        let first = outcomes.clone().next().map(String::as_str).unwrap_or_default();
-        if outcomes.clone().all(|outcome| outcome == first) {
+        let outcomes: BTreeSet<&str> = material.sample.iter().map(|case| &*case.decision.outcome).collect();
+        if let (Some(only), true) = (outcomes.first(), outcomes.len() == 1) {
             let count = material.sample.len();
-            let problem = format!("all {count} cases looked at have the outcome `{first}`: there is nothing to learn");
+            let problem = format!("all {count} cases looked at have the outcome `{only}`: there is nothing to learn");
             return Err(InputError(problem).into());
         }
         Ok(material)
+    }
+}
+
+/// Cases of a file that stand for all of it, however it is sorted: those whose places, mixed, are the smallest numbers.
+#[derive(Default)]
+struct Sample {
+    seen: u64,
+    /// By the mixed place, which no two cases share; with the place itself.
+    kept: BTreeMap<u64, (u64, Labelled)>,
+}
+
+impl Sample {
+    fn take(&mut self, cases: Vec<Labelled>) {
+        for case in cases {
+            self.seen += 1;
+            self.kept.insert(mixing::drawn(0, self.seen), (self.seen, case));
+            if self.kept.len() as u64 > SAMPLE {
+                self.kept.pop_last();
+            }
+        }
+    }
+
+    /// In the file's order.
+    fn into_cases(self) -> Vec<Labelled> {
+        let mut kept: Vec<(u64, Labelled)> = self.kept.into_values().collect();
+        kept.sort_unstable_by_key(|(place, _)| *place);
+        kept.into_iter().map(|(_, case)| case).collect()
     }
 }
 
@@ -115,15 +142,11 @@ fn kept(folder: &Path) -> anyhow::Result<Material> {
             return Err(InputError(problem).into());
         }
     }
-    let (mut sample, mut validated) = (Vec::new(), Vec::new());
-    let train_digest = read(&train, |cases| {
-        if sample.is_empty() {
-            sample = cases;
-        }
-    })?;
+    let (mut sample, mut validated) = (Sample::default(), Vec::new());
+    let train_digest = read(&train, |cases| sample.take(cases))?;
     let validation_digest = read(&validation, |cases| validated.extend(cases))?;
     Ok(Material {
-        sample,
+        sample: sample.into_cases(),
         training: Training::Kept(train),
         validation: vec![Set { name: "validation.jsonl".to_owned(), cases: validated }],
         card: json!({"source": "files", "train": train_digest, "validation": validation_digest}),
@@ -168,4 +191,36 @@ fn labelled(line: &[u8], number: u64) -> Result<Labelled, String> {
     let labelled = Labelled { facts, decision };
     labelled.target()?;
     Ok(labelled)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn case(number: u64) -> Labelled {
+        Labelled { facts: json!(number), decision: Decision::default() }
+    }
+
+    fn sample(count: u64, together: u64) -> Vec<u64> {
+        let mut sample = Sample::default();
+        for first in (0..count).step_by(together as usize) {
+            sample.take((first..count.min(first + together)).map(case).collect());
+        }
+        sample.into_cases().iter().filter_map(|case| case.facts.as_u64()).collect()
+    }
+
+    #[test]
+    fn a_sample_is_spread_over_the_whole_file_and_always_the_same() {
+        let chosen = sample(40_000, 4096);
+        assert_eq!(chosen.len(), SAMPLE as usize);
+        assert!(chosen.is_sorted());
+        for part in chosen.chunks(SAMPLE as usize / 8).zip(0..8) {
+            let (part, number) = part;
+            assert!(part[0].abs_diff(number * 5_000) < 500, "{number}: {}", part[0]);
+        }
+        assert_eq!(chosen, sample(40_000, 1000));
+        assert_eq!(sample(300, 4096), (0..300).collect::<Vec<_>>());
+    }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Source<'m, E: Encoding> {
     encoding: &'m E,
     training: Items<'m, E::Item>,
     validation: Vec<E::Item>,
+    /// Share of the validation cases that the model takes.
+    taken: f64,
     /// Cases of a batch.
     size: usize,
     seed: u64,
@@ -65,8 +67,10 @@ impl<'m, E: Encoding> Source<'m, E> {
                 Items::Kept(kept)
             }
         };
-        let validation = material.validation.iter().flat_map(|set| items(encoding, &set.cases)).collect();
-        Ok(Self { encoding, training, validation, size: size.max(1), seed, order: None })
+        let validation: Vec<E::Item> = material.validation.iter().flat_map(|set| items(encoding, &set.cases)).collect();
+        let cases: usize = material.validation.iter().map(|set| set.cases.len()).sum();
+        let taken = validation.len() as f64 / cases.max(1) as f64;
+        Ok(Self { encoding, training, validation, taken, size: size.max(1), seed, order: None })
     }
 }
 
@@ -116,7 +120,8 @@ impl<E: Encoding> lm::train::Source<E::Trainee> for Source<'_, E> {
     }
 
     fn accuracy(&mut self, trainee: &mut E::Trainee, _phase: usize) -> lm::Result<Option<f64>> {
-        self.encoding.accuracy(trainee, &self.validation).map(Some)
+        // A case that the model does not take is one that it does not decide rightly.
+        Ok(Some(self.taken * self.encoding.accuracy(trainee, &self.validation)?))
     }
 }
 
