@@ -1,9 +1,13 @@
 //! A linear layer: `y = x W^T`, with low-rank adapters beside it (Hu et al. 2021): `y += scale (x A^T) B^T`.
 
 use super::dropout::drop_out;
-use super::matrix::Matrix;
-use crate::kernel::{Element, Held, Right, View, product};
+use super::matrix::{Matrix, Storage};
+use crate::kernel::{Element, Held, Right, View, product, product_serial};
+use rayon::prelude::*;
 use std::ops::Range;
+
+/// Columns that a task sums the gradient of an adapter's matrix for.
+const SHARE: usize = 128;
 
 /// A weight matrix, which may be several of the checkpoint's laid one below another, and its adapters.
 #[derive(Clone, Debug)]
@@ -86,6 +90,11 @@ impl Linear {
         }
     }
 
+    /// Whether anything of the layer learns.
+    pub(crate) fn learns(&self) -> bool {
+        self.adapters.is_some() || matches!(self.matrix.storage, Storage::Trained(_))
+    }
+
     /// The gradient of what the adapters lowered the input to; nothing without adapters.
     pub(crate) fn slope<E: Element>(&self, values: &[f32], out_gradient: &[E]) -> Vec<E> {
         match &self.adapters {
@@ -152,13 +161,13 @@ impl Adapters {
         self.lower(values, input, columns, lowered, draw);
         let (rank, total) = (self.rank, self.total());
         for (number, (place, up)) in self.up.iter().enumerate() {
-            let left = View::deep(&lowered.0[number * rank..], total);
-            let right = Right::Full(View::deep(&values[up.clone()], rank));
+            let up = self.scaled(values, up);
+            let (left, right) = (View::deep(&lowered.0[number * rank..], total), Right::Full(View::deep(&up, rank)));
             product([count, place.len(), rank], left, right, T::output(&mut out[place.start..], rows, true));
         }
     }
 
-    /// `scale * x A^T` of all adapters side by side.
+    /// `x A^T` of all adapters side by side.
     fn lower<E: Element>(
         &self,
         values: &[f32],
@@ -169,42 +178,65 @@ impl Adapters {
     ) {
         let (rank, total) = (self.rank, self.total());
         let count = input.len() / columns;
-        let mut wide = vec![0.0; count * total];
+        // All of it is overwritten.
+        lowered.0.resize(count * total, E::default());
         let down = &values[self.down.clone()];
         if self.dropped(draw, 0).is_none() {
             let right = Right::Full(View::deep(down, columns));
-            product([count, total, columns], View::deep(input, columns), right, f32::output(&mut wide, total, false));
-        } else {
-            for (adapter, down) in down.chunks(rank * columns).enumerate() {
-                let dropped = drop_out(input, self.dropout, self.dropped(draw, adapter).unwrap_or(0));
-                let right = Right::Full(View::deep(down, columns));
-                let out = f32::output(&mut wide[adapter * rank..], total, false);
-                product([count, rank, columns], View::deep(&dropped, columns), right, out);
-            }
+            let out = E::output(&mut lowered.0, total, false);
+            return product([count, total, columns], View::deep(input, columns), right, out);
         }
-        lowered.0.clear();
-        lowered.0.extend(wide.into_iter().map(|value| E::of(value * self.scale)));
+        for (adapter, down) in down.chunks(rank * columns).enumerate() {
+            let dropped = drop_out(input, self.dropout, self.dropped(draw, adapter).unwrap_or(0));
+            let right = Right::Full(View::deep(down, columns));
+            let out = E::output(&mut lowered.0[adapter * rank..], total, false);
+            product([count, rank, columns], View::deep(&dropped, columns), right, out);
+        }
+    }
+
+    /// The second matrix of an adapter times the scale, so that nothing of the batch's length has to be multiplied by it.
+    fn scaled(&self, values: &[f32], up: &Range<usize>) -> Vec<f32> {
+        values[up.clone()].iter().map(|value| value * self.scale).collect()
     }
 
     fn slope<E: Element>(&self, values: &[f32], out_gradient: &[E], rows: usize) -> Vec<E> {
         let (rank, total) = (self.rank, self.total());
         let count = out_gradient.len() / rows;
-        let mut wide = vec![0.0; count * total];
+        let mut slope = vec![E::default(); count * total];
         for (number, (place, up)) in self.up.iter().enumerate() {
-            let right = Right::Full(View::wide(&values[up.clone()], rank));
-            let out = f32::output(&mut wide[number * rank..], total, false);
-            product([count, rank, place.len()], View::deep(&out_gradient[place.start..], rows), right, out);
+            let up = self.scaled(values, up);
+            let (left, right) = (View::deep(&out_gradient[place.start..], rows), Right::Full(View::wide(&up, rank)));
+            let out = E::output(&mut slope[number * rank..], total, false);
+            product([count, rank, place.len()], left, right, out);
         }
-        wide.into_iter().map(|value| E::of(value * self.scale)).collect()
+        slope
     }
 
+    /// Sums the gradients of second matrices transposed: their many rows fill the product's tiles, their rank would not.
     fn up_gradient<E: Element>(&self, gradients: &mut [f32], out_gradient: &[E], rows: usize, lowered: &Lowered<E>) {
         let (rank, total) = (self.rank, self.total());
         let count = out_gradient.len() / rows;
-        for (number, (place, up)) in self.up.iter().enumerate() {
-            let right = E::right(View::wide(&lowered.0[number * rank..], total));
-            let out = f32::output(&mut gradients[up.clone()], rank, true);
-            product([place.len(), rank, count], View::wide(&out_gradient[place.start..], rows), right, out);
+        let shares = |(number, (place, _)): (usize, &(Range<usize>, _))| {
+            let end = place.end;
+            place.clone().step_by(SHARE).map(move |from| (number, from..end.min(from + SHARE)))
+        };
+        let shares: Vec<(usize, Range<usize>)> = self.up.iter().enumerate().flat_map(shares).collect();
+        let sum = |(number, share): &(usize, Range<usize>)| {
+            let mut sums = vec![0.0; rank * share.len()];
+            let left = View::wide(&lowered.0[number * rank..], total);
+            let right = E::right(View::wide(&out_gradient[share.start..], rows));
+            product_serial([rank, share.len(), count], left, right, f32::output(&mut sums, share.len(), false));
+            sums
+        };
+        let sums: Vec<Vec<f32>> = shares.par_iter().map(sum).collect();
+        for ((number, share), sums) in shares.iter().zip(sums) {
+            let (place, up) = &self.up[*number];
+            let gradient = &mut gradients[up.clone()][(share.start - place.start) * rank..][..share.len() * rank];
+            for (row, gradient) in gradient.chunks_exact_mut(rank).enumerate() {
+                for (gradient, sums) in gradient.iter_mut().zip(sums.chunks_exact(share.len())) {
+                    *gradient += self.scale * sums[row];
+                }
+            }
         }
     }
 
@@ -222,18 +254,14 @@ impl Adapters {
         columns: usize,
         draw: Option<u64>,
     ) {
-        let (rank, total) = (self.rank, self.total());
-        let count = slope.len() / total;
+        let total = self.total();
         if self.dropped(draw, 0).is_none() {
-            let right = E::right(View::wide(input, columns));
-            let out = f32::output(&mut gradients[self.down.clone()], columns, true);
-            return product([total, columns, count], View::wide(slope, total), right, out);
+            return add_sums(&mut gradients[self.down.clone()], View::wide(slope, total), input, columns);
         }
         for number in 0..self.up.len() {
             let dropped = drop_out(input, self.dropout, self.dropped(draw, number).unwrap_or(0));
-            let right = E::right(View::wide(&dropped, columns));
-            let out = f32::output(&mut gradients[self.first(number)], columns, true);
-            product([rank, columns, count], View::wide(&slope[number * rank..], total), right, out);
+            let left = View::wide(&slope[number * self.rank..], total);
+            add_sums(&mut gradients[self.first(number)], left, &dropped, columns);
         }
     }
 
@@ -259,6 +287,28 @@ impl Adapters {
             let dropped = drop_out(&part, self.dropout, self.dropped(draw, number).unwrap_or(0));
             for (into, value) in into.iter_mut().zip(dropped) {
                 *into = T::of(into.value() + value.value());
+            }
+        }
+    }
+}
+
+/// Adds to some rows of a gradient the products of each with the columns of all inputs. The rows are so few that it is
+/// the columns which tasks share.
+fn add_sums<E: Element>(gradient: &mut [f32], left: View<'_, E>, input: &[E], columns: usize) {
+    let (rows, count) = (gradient.len() / columns, input.len() / columns);
+    let sum = |share: usize| {
+        let from = share * SHARE;
+        let width = SHARE.min(columns - from);
+        let mut sums = vec![0.0; rows * width];
+        let right = E::right(View::wide(&input[from..], columns));
+        product_serial([rows, width, count], left, right, f32::output(&mut sums, width, false));
+        sums
+    };
+    let shares: Vec<Vec<f32>> = (0..columns.div_ceil(SHARE)).into_par_iter().map(sum).collect();
+    for (row, gradient) in gradient.chunks_exact_mut(columns).enumerate() {
+        for (gradient, sums) in gradient.chunks_mut(SHARE).zip(&shares) {
+            for (gradient, sum) in gradient.iter_mut().zip(&sums[row * (sums.len() / rows)..]) {
+                *gradient += sum;
             }
         }
     }

@@ -334,7 +334,9 @@ fn backward<E: Element>(
     activation.gated_backward(&mut work.inner, &mut trace.gate_up, intermediate);
     block.narrow.weight_gradient(gradients, &work.stored, &slope, &work.inner, &trace.lowered[3], draw(3));
     let slope = block.widen.slope(values, &trace.gate_up);
-    normalise(&mut work.normed, &trace.second_factors, &trace.middle, block.second_norm.weight(values));
+    if block.widen.learns() {
+        normalise(&mut work.normed, &trace.second_factors, &trace.middle, block.second_norm.weight(values));
+    }
     block.widen.weight_gradient(gradients, &trace.gate_up, &slope, &work.normed, &trace.lowered[2], draw(2));
     block.widen.input_gradient(values, &trace.gate_up, &slope, &mut work.normed_gradient, draw(2));
     let norm = &block.second_norm;
@@ -358,7 +360,9 @@ fn backward<E: Element>(
         }
     }
     let slope = block.attend.slope(values, &work.rows);
-    normalise(&mut work.normed, &trace.first_factors, &trace.input, block.first_norm.weight(values));
+    if block.attend.learns() {
+        normalise(&mut work.normed, &trace.first_factors, &trace.input, block.first_norm.weight(values));
+    }
     block.attend.weight_gradient(gradients, &work.rows, &slope, &work.normed, &trace.lowered[0], draw(0));
     if input_wanted {
         block.attend.input_gradient(values, &work.rows, &slope, &mut work.normed_gradient, draw(0));
