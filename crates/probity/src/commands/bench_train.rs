@@ -6,12 +6,13 @@ use clap::{Args, ValueEnum};
 use decision::mixing;
 use lm::train::{Optimizer, OptimizerSettings};
 use lm::{
-    Activation, AdapterConfig, Architecture, Config, Decoder, Level, Method, Precision, Rotary, Scaling, Tokens, Trainee,
+    Activation, AdapterConfig, Architecture, Config, Decoder, Level, Method, Precision, Rotary, Scaling, Tokens,
+    Trainee,
 };
 use serde_json::json;
 
 use super::bench::{median, peak_memory_mb};
-use crate::exit::{Outcome, Status};
+use crate::exit::{Outcome, Status, UsageError};
 use crate::streams;
 
 #[derive(Args)]
@@ -22,9 +23,15 @@ pub(crate) struct Arguments {
     /// In what products run.
     #[arg(long, value_enum, default_value = "bf16")]
     dtype: Dtype,
-    /// What learns: everything, or adapters of rank 16 on all linear layers.
+    /// What learns: everything, or adapters beside frozen matrices.
     #[arg(long, value_enum, default_value = "full")]
     method: Learning,
+    /// Rank of the adapters.
+    #[arg(long, default_value_t = 16)]
+    rank: usize,
+    /// Linear layers that have adapters; all if left out. The defaults of peft are q_proj,v_proj and rank 8.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    targets: Vec<String>,
     /// Threads.
     #[arg(long, env = "PROBITY_THREADS", default_value_t = super::generate::threads())]
     threads: usize,
@@ -76,11 +83,14 @@ fn measure(arguments: &Arguments) -> anyhow::Result<serde_json::Value> {
         Dtype::F32 => Precision::F32,
         Dtype::Bf16 => Precision::Bf16,
     };
-    let mut decoder = Decoder::random(config.clone(), precision, &method(arguments.method), 7)?;
+    let method = method(arguments, &config);
+    let mut decoder =
+        Decoder::random(config.clone(), precision, &method, 7).map_err(|error| UsageError(error.to_string()))?;
     let trained = decoder.parameters().values.len();
     let (mut seconds, losses) = train(&mut decoder, arguments.steps.max(1))?;
     // Read before the products are measured, which need memory of their own.
     let peak_rss = peak_memory_mb();
+    let adapter = decoder.adapter().cloned();
     drop(decoder);
     let step = median(&mut seconds);
     let work = Work::of(&config, arguments.method, trained);
@@ -93,6 +103,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<serde_json::Value> {
         "model": value_name(arguments.model),
         "dtype": value_name(arguments.dtype),
         "method": value_name(arguments.method),
+        "rank": adapter.as_ref().map(|adapter| adapter.rank),
+        "targets": adapter.as_ref().map(|adapter| &adapter.targets),
         "threads": arguments.threads.max(1),
         "steps": seconds.len(),
         "parameters": work.matrices + work.others,
@@ -135,17 +147,17 @@ fn config(model: Model) -> Config {
     }
 }
 
-fn method(learning: Learning) -> Method {
-    let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+fn method(arguments: &Arguments, config: &Config) -> Method {
+    let all = || config.projections().iter().map(|projection| projection.name().to_owned()).collect();
     let adapter = AdapterConfig {
         base: None,
-        rank: 16,
+        rank: arguments.rank,
         alpha: 32.0,
         dropout: 0.0,
         rank_stabilised: false,
-        targets: targets.map(str::to_owned).to_vec(),
+        targets: if arguments.targets.is_empty() { all() } else { arguments.targets.clone() },
     };
-    match learning {
+    match arguments.method {
         Learning::Full => Method::Full,
         Learning::Lora => Method::Lora(adapter),
         Learning::Qlora => Method::Qlora(adapter),
