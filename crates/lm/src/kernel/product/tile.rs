@@ -231,6 +231,21 @@ fn fetch(address: *const u8) {
     let _ = address;
 }
 
+/// Does the same for each row of a tile of `ROWS` and `height` rows, whose number is a constant. A loop over the sums would
+/// not be unrolled where there are many, and sums that are reached by a variable index are written to memory in every
+/// step, which takes longer than multiplying.
+macro_rules! each_row {
+    ($height:expr, $row:ident => $body:expr) => {
+        each_row!($height, $row => $body; 0 1 2 3 4 5 6 7)
+    };
+    ($height:expr, $row:ident => $body:expr; $($number:literal)*) => {
+        $(if $number < ROWS && $number < $height {
+            const $row: usize = $number;
+            $body
+        })*
+    };
+}
+
 /// Takes up the sums of a tile where they were left.
 #[inline(always)]
 unsafe fn resume<L: Lanes, const ROWS: usize, const WIDE: usize>(
@@ -238,14 +253,14 @@ unsafe fn resume<L: Lanes, const ROWS: usize, const WIDE: usize>(
     tile: &Tile<'_>,
 ) {
     let Cells::Full(data) = &tile.data else { panic!("sums in bf16 cannot be continued") };
-    for (row, sums) in sums.iter_mut().enumerate().take(tile.height) {
-        for (vector, sum) in sums.iter_mut().enumerate() {
+    assert!(data.len() >= (tile.height - 1) * tile.stride + tile.width);
+    each_row!(tile.height, ROW => {
+        for (vector, sum) in sums[ROW].iter_mut().enumerate() {
             let from = vector * L::WIDTH;
-            let part = &data[row * tile.stride + from..row * tile.stride + tile.width];
-            // SAFETY: as for the caller; the slice has as many numbers as are read.
-            *sum = unsafe { L::read(part.as_ptr(), part.len().min(L::WIDTH)) };
+            // SAFETY: as for the caller; the tile's slice covers its rows.
+            *sum = unsafe { L::read(data.as_ptr().add(ROW * tile.stride + from), (tile.width - from).min(L::WIDTH)) };
         }
-    }
+    });
 }
 
 #[inline(always)]
@@ -257,21 +272,17 @@ unsafe fn store<L: Lanes, const ROWS: usize, const WIDE: usize>(sums: &[[L::Vect
         match data {
             Cells::Full(data) => {
                 let data = data.as_mut_ptr();
-                for (row, sums) in sums.iter().enumerate().take(height) {
-                    for (vector, sum) in sums.iter().enumerate() {
-                        let from = vector * L::WIDTH;
-                        L::store(*sum, data.add(row * stride + from), (width - from).min(L::WIDTH), add);
-                    }
-                }
+                each_row!(height, ROW => for (vector, sum) in sums[ROW].iter().enumerate() {
+                    let from = vector * L::WIDTH;
+                    L::store(*sum, data.add(ROW * stride + from), (width - from).min(L::WIDTH), add);
+                });
             }
             Cells::Half(data) => {
                 let data = data.as_mut_ptr();
-                for (row, sums) in sums.iter().enumerate().take(height) {
-                    for (vector, sum) in sums.iter().enumerate() {
-                        let from = vector * L::WIDTH;
-                        L::store_half(*sum, data.add(row * stride + from), (width - from).min(L::WIDTH), add);
-                    }
-                }
+                each_row!(height, ROW => for (vector, sum) in sums[ROW].iter().enumerate() {
+                    let from = vector * L::WIDTH;
+                    L::store_half(*sum, data.add(ROW * stride + from), (width - from).min(L::WIDTH), add);
+                });
             }
         }
     }
