@@ -7,8 +7,8 @@ use super::element::Element;
 use super::product::{Growing, View};
 use rayon::prelude::*;
 
-/// Queries that are handled together.
-const BLOCK: usize = 64;
+/// Queries that are handled together: few, since each is multiplied by all that the last of them sees.
+const BLOCK: usize = 16;
 
 /// Tokens of a page: whole panels of a packed operand on every processor.
 pub(crate) const PAGE: usize = 48;

@@ -29,10 +29,10 @@ impl<E: Element> Growing<E> {
     pub(crate) fn write_column(&self, words: &mut [u32], column: usize, line: &[E]) {
         let Layout { columns, depth, width, steps, .. } = self.layout;
         assert!(column < columns && line.len() == depth);
-        let into = &mut words[column / width * width * steps..][..width * steps];
-        for (step, numbers) in line.chunks(E::PER_WORD).enumerate() {
+        let into = &mut words[column / width * width * steps..][..width * steps][column % width..];
+        for (numbers, word) in line.chunks(E::PER_WORD).zip(into.iter_mut().step_by(width)) {
             let high = numbers.get(1).map_or(0, |number| number.bits() << 16);
-            into[step * width + column % width] = numbers[0].bits() | high;
+            *word = numbers[0].bits() | high;
         }
     }
 
