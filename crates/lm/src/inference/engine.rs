@@ -95,9 +95,14 @@ impl<'a, E: Element> Engine<'a, E> {
         for sequence in &mut turn {
             keep(&mut self.prefixes, sequence);
         }
+        let mut answers: Vec<_> = turn.iter().map(|_| None).collect();
         for (place, token) in asking.into_iter().zip(tokens) {
-            turn[place].take(token);
+            answers[place] = Some(token);
         }
+        // What a grammar says to a token takes a while, and concerns no other sequence.
+        turn.par_iter_mut()
+            .zip(answers)
+            .for_each(|(sequence, token)| token.into_iter().for_each(|token| sequence.take(token)));
         self.live.retain_mut(|sequence| !sequence.is_over());
         self.room(0);
         self.counters.running.set(self.live.len());
@@ -111,9 +116,10 @@ impl<'a, E: Element> Engine<'a, E> {
         let before = self.asked.len();
         self.asked.retain(|question| !question.sink.is_cancelled());
         self.counters.cancelled.add((before - self.asked.len()) as u64);
+        self.begin();
         let mut planned = 0;
         while self.live.len() < self.limits.sequences {
-            let Some(mut sequence) = self.next() else { break };
+            let Some(mut sequence) = self.waiting.pop_front() else { break };
             self.find(&mut sequence);
             let wanted = sequence.cache.wants(sequence.unread().min(self.limits.tokens));
             if !self.live.is_empty() && !self.room(planned + wanted) {
@@ -128,16 +134,16 @@ impl<'a, E: Element> Engine<'a, E> {
         self.counters.asked.set(self.asked.len());
     }
 
-    /// The sequence that is next to be let in.
-    fn next(&mut self) -> Option<Sequence<E>> {
-        if let Some(sequence) = self.waiting.pop_front() {
-            return Some(sequence);
-        }
-        loop {
-            let question = self.asked.pop_front()?;
-            if let Some(sequence) = Sequence::start(question, Cache::new(&self.pool), &self.counters) {
-                return Some(sequence);
-            }
+    /// Begins what was asked, as far as there may be room. What a grammar forces at the beginning takes a while to find, so
+    /// that sequences begin side by side.
+    fn begin(&mut self) {
+        while self.live.len() + self.waiting.len() < self.limits.sequences && !self.asked.is_empty() {
+            let room = self.limits.sequences - self.live.len() - self.waiting.len();
+            let asked: Vec<Question> = self.asked.drain(..room.min(self.asked.len())).collect();
+            let (pool, counters) = (&self.pool, &self.counters);
+            let begin = |question| Sequence::start(question, Cache::new(pool), counters);
+            let begun: Vec<Option<Sequence<E>>> = asked.into_par_iter().map(begin).collect();
+            self.waiting.extend(begun.into_iter().flatten());
         }
     }
 

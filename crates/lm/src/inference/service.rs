@@ -111,7 +111,7 @@ impl Service {
         &self.config
     }
 
-    /// Takes a request. `sink` is called on the model's thread for everything that happens to it, and returns whether
+    /// Takes a request. `sink` is called on the model's threads for everything that happens to it, and returns whether
     /// somebody still wants the answer. It must not wait for anything, nor be what keeps the service alive: the thread
     /// cannot wait for its own end.
     ///
