@@ -95,6 +95,11 @@ impl Attention {
         (self.heads + 2 * self.key_value_heads) * self.size
     }
 
+    /// Numbers in a row of what all heads saw.
+    pub(crate) fn width(&self) -> usize {
+        self.heads * self.size
+    }
+
     /// Query heads that share a key.
     pub(super) fn group(&self) -> usize {
         self.heads / self.key_value_heads

@@ -26,5 +26,5 @@ pub(crate) use level::dispatched;
 pub(crate) use math::{largest, sigmoid};
 pub(crate) use norm::{Normed, normalise, rms_norm, rms_norm_backward};
 pub use peak::product_speed;
-pub(crate) use product::{Held, Lines, Output, Right, View, product, product_serial};
+pub(crate) use product::{Held, Lines, Output, Right, TASK_ROWS, View, product, product_serial};
 pub(crate) use rotary::Turns;

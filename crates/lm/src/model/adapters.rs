@@ -35,6 +35,7 @@ impl AdapterSet {
 }
 
 /// Which rows of a pass have which adapters, in one block.
+#[derive(Default)]
 pub(super) struct Spans<'a> {
     layer: usize,
     spans: Vec<(Range<usize>, &'a AdapterSet)>,
@@ -55,6 +56,20 @@ impl<'a> Spans<'a> {
             }
         }
         Self { layer, spans }
+    }
+
+    /// Whether no row has any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The same for some of the rows, counted from the first of these.
+    pub(super) fn within(&self, rows: &Range<usize>) -> Self {
+        let inside = self.spans.iter().filter_map(|(span, set)| {
+            let span = span.start.max(rows.start)..span.end.min(rows.end);
+            (!span.is_empty()).then(|| (span.start - rows.start..span.end - rows.start, *set))
+        });
+        Self { layer: self.layer, spans: inside.collect() }
     }
 
     /// Adds what the adapters of one of the block's linear layers make of their rows.

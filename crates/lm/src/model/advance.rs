@@ -3,16 +3,20 @@
 
 use super::adapters::{AdapterSet, Spans};
 use super::cache::Cache;
-use super::linear::{Linear, Lowered};
+use super::linear::Linear;
 use super::matrix::Matrix;
 use super::network::{LOGITS, Network};
-use super::stack::Block;
+use super::segment::{Room, Segments, Standing, share};
 use super::tables::Tables;
-use crate::kernel::{Element, Held, View, head_norm, product, rms_norm};
+use crate::kernel::{Element, Held, View, product, rms_norm};
 use rayon::prelude::*;
 
 /// Bytes of packed weights that are held at most; those beyond are packed again in every step.
 const HELD: usize = 1 << 30;
+
+/// Bytes that queries, keys and values of all tokens may take, and rows of it that are made together.
+const TABLE: usize = 1 << 24;
+const TABLE_ROWS: usize = 64;
 
 /// New tokens of a sequence and its cache.
 pub(crate) struct Piece<'a, E> {
@@ -29,16 +33,15 @@ pub(crate) struct Piece<'a, E> {
 /// Buffers of a pass.
 #[derive(Clone, Debug, Default)]
 struct Work<E> {
+    tokens: Vec<u32>,
     positions: Vec<u32>,
+    long: Vec<bool>,
     stream: Vec<f32>,
-    factors: Vec<f32>,
-    head_factors: Vec<f32>,
-    normed: Vec<E>,
     rows: Vec<E>,
     attended: Vec<E>,
-    gate_up: Vec<E>,
-    inner: Vec<E>,
-    lowered: Lowered<E>,
+    rooms: Vec<Room<E>>,
+    factors: Vec<f32>,
+    normed: Vec<E>,
     logits: Vec<f32>,
 }
 
@@ -48,6 +51,9 @@ pub(crate) struct Reader<'a, E> {
     /// Packed weights of each block, in the order of their use, as far as they are held.
     blocks: Vec<[Option<Held<E>>; 4]>,
     head: Option<Held<E>>,
+    /// Queries, keys and values of each token in the first block before they are turned, which depend on nothing else.
+    /// Empty if they are too many.
+    table: Vec<E>,
     turns: Tables,
     work: Work<E>,
 }
@@ -64,13 +70,14 @@ impl<'a, E: Element> Reader<'a, E> {
             Some(Held::new(matrix.applied(&network.parameters.values), matrix.columns, matrix.rows))
         };
         let head = hold(network.head.as_ref().unwrap_or(&network.embedding));
-        let blocks = network
+        let blocks: Vec<_> = network
             .stack
             .blocks
             .iter()
             .map(|block| block.linears().map(|Linear { matrix, .. }| hold(matrix)))
             .collect();
-        Self { network, blocks, head, turns: Tables::new(&network.config.rotary), work: Work::default() }
+        let table = blocks.first().map_or_else(Vec::new, |held| table(network, held));
+        Self { network, blocks, head, table, turns: Tables::new(&network.config.rotary), work: Work::default() }
     }
 
     /// Whether a sequence of a length has other keys than a short one.
@@ -86,8 +93,10 @@ impl<'a, E: Element> Reader<'a, E> {
         choose: impl Fn(usize, &mut [f32]) -> R + Sync,
     ) -> Vec<R> {
         self.embed(pieces);
-        for (layer, block) in self.network.stack.blocks.iter().enumerate() {
-            self.attend(layer, block, pieces);
+        self.between(0, pieces);
+        for layer in 0..self.blocks.len() {
+            self.attend(layer, pieces);
+            self.between(layer + 1, pieces);
         }
         for piece in pieces.iter_mut() {
             piece.cache.grow(piece.tokens.len());
@@ -95,82 +104,81 @@ impl<'a, E: Element> Reader<'a, E> {
         self.head(choose)
     }
 
-    /// Fills the stream and the positions.
+    /// Fills the stream, and says where its tokens stand.
     fn embed(&mut self, pieces: &[Piece<'_, E>]) {
         let Self { network, work, turns, .. } = self;
-        let tokens = || pieces.iter().flat_map(|piece| piece.tokens);
+        work.tokens.clear();
+        work.tokens.extend(pieces.iter().flat_map(|piece| piece.tokens));
         work.positions.clear();
+        work.long.clear();
         for piece in pieces {
             let from = piece.cache.length() as u32;
             work.positions.extend(from..from + piece.tokens.len() as u32);
+            work.long.resize(work.positions.len(), piece.cache.is_long());
             turns.reach(from as usize + piece.tokens.len());
         }
         let width = network.config.hidden;
-        work.stream.resize(tokens().count() * width, 0.0);
-        for (token, row) in tokens().zip(work.stream.chunks_mut(width)) {
+        work.stream.resize(work.tokens.len() * width, 0.0);
+        for (token, row) in work.tokens.iter().zip(work.stream.chunks_mut(width)) {
             network.embedding.row(&network.parameters.values, *token as usize, row);
         }
     }
 
-    /// A block's first half. Behind the last layer only those tokens are wanted of which is asked what comes next: the
-    /// others leave their keys and values, and the stream goes on without them.
-    fn attend(&mut self, layer: usize, block: &Block, pieces: &mut [Piece<'_, E>]) {
-        let Self { network, blocks, work, turns, .. } = self;
-        let [attend, merge, ..] = blocks[layer].each_ref().map(Option::as_ref);
-        let (values, stack) = (&network.parameters.values, &network.stack);
-        let (shape, tokens) = (&stack.attention, work.positions.len());
-        work.factors.resize(tokens, 0.0);
-        work.normed.resize(work.stream.len(), E::default());
-        work.rows.resize(tokens * shape.row(), E::default());
-        let weight = block.first_norm.weight(values);
-        rms_norm(&mut work.normed, &mut work.factors, &work.stream, weight, stack.epsilon);
-        block.attend.answer(values, attend, &work.normed, &mut work.rows, false, &mut work.lowered);
-        let adapters = Spans::new(layer, pieces, |piece| piece.tokens.len());
-        adapters.add(0, &block.attend, &work.normed, &mut work.rows, &mut work.lowered);
-        if let Some([queries, keys]) = &block.head_norms {
-            work.head_factors.resize(tokens * (shape.heads + shape.key_value_heads), 0.0);
-            let weights = [queries.weight(values), keys.weight(values)];
-            head_norm(&mut work.rows, &mut work.head_factors, shape, weights, stack.epsilon);
-        }
-        let sequences = pieces.iter().map(|piece| (piece.tokens.len(), piece.cache.is_long()));
-        turns.apply(&mut work.rows, shape, &work.positions, sequences, false);
+    /// What every row goes through on its own: behind attention in the block before `layer`, if there is one, and before it
+    /// in that block, if there is one.
+    fn between(&mut self, layer: usize, pieces: &[Piece<'_, E>]) {
+        let Self { network, blocks, table, work, turns, .. } = self;
+        let (network, width) = (*network, network.config.hidden);
+        let count = blocks.len();
+        let segments = |layer: usize, rows: &dyn Fn(&Piece<'_, E>) -> usize| {
+            let adapters = Spans::new(layer, pieces, rows);
+            Segments { network, layer, held: &blocks[layer], adapters }
+        };
+        let before = layer.checked_sub(1).map(|before| segments(before, &|piece| going_on(piece, layer == count)));
+        let here = (layer < count).then(|| segments(layer, &|piece| piece.tokens.len()));
+        let tokens = work.stream.len() / width;
+        // What is not held packed is packed for every product: it pays for all rows at once alone.
+        let held = [&before, &here].into_iter().flatten().all(Segments::is_held);
+        let share = if held { share(tokens) } else { tokens.max(1) };
 
-        let last = layer + 1 == stack.blocks.len();
+        work.rooms.resize_with(work.rooms.len().max(tokens.div_ceil(share)), Room::default);
+        let (row, heads) = (network.stack.attention.row(), network.stack.attention.width());
+        work.rows.resize(work.positions.len() * row, E::default());
+        let (tokens, attended) = (&work.tokens, &work.attended);
+        let standing = Standing { turns, positions: &work.positions, long: &work.long };
+        let rows = work.rows.par_chunks_mut(share * row).zip(&mut work.rooms);
+        let parts = work.stream.par_chunks_mut(share * width).zip(rows).enumerate();
+        parts.for_each(|(number, (stream, (rows, room)))| {
+            let at = number * share..number * share + stream.len() / width;
+            if let Some(before) = &before {
+                before.merge(&at, &attended[at.start * heads..at.end * heads], stream, room);
+            }
+            if let Some(here) = &here {
+                match layer == 0 && !table.is_empty() && here.is_plain(&at) {
+                    true => look_up(table, &tokens[at.clone()], rows),
+                    false => here.project(&at, stream, rows, room),
+                }
+                here.turn(&at, rows, &standing, room);
+            }
+        });
+    }
+
+    /// Lets tokens see what they see. Behind the last layer only those tokens are wanted of which is asked what comes next:
+    /// the others leave their keys and values, and the stream goes on without them.
+    fn attend(&mut self, layer: usize, pieces: &mut [Piece<'_, E>]) {
+        let Self { network, blocks, work, .. } = self;
+        let (last, shape) = (layer + 1 == blocks.len(), &network.stack.attention);
         if last {
             retain(&mut work.stream, network.config.hidden, pieces);
         }
-        let left = |piece: &Piece<'_, E>| if last { usize::from(piece.asks) } else { piece.tokens.len() };
-        let adapters = Spans::new(layer, pieces, left);
         let parts = pieces.iter_mut().map(|piece| {
-            let (count, answers) = (piece.tokens.len(), left(piece));
+            let (count, answers) = (piece.tokens.len(), going_on(piece, last));
             piece.cache.part(layer, count, answers)
         });
         let mut parts: Vec<_> = parts.collect();
         let answers: usize = parts.iter().map(|part| part.answers).sum();
-        work.attended.resize(answers * shape.heads * shape.size, E::default());
+        work.attended.resize(answers * shape.width(), E::default());
         shape.cached(&mut work.attended, &work.rows, &mut parts);
-        block.merge.answer(values, merge, &work.attended, &mut work.stream, true, &mut work.lowered);
-        adapters.add(1, &block.merge, &work.attended, &mut work.stream, &mut work.lowered);
-        self.feed(layer, block, &adapters);
-    }
-
-    /// Its second half, for the tokens that are left.
-    fn feed(&mut self, layer: usize, block: &Block, adapters: &Spans<'_>) {
-        let Self { network, blocks, work, .. } = self;
-        let [_, _, widen, narrow] = blocks[layer].each_ref().map(Option::as_ref);
-        let (values, stack) = (&network.parameters.values, &network.stack);
-        let tokens = work.stream.len() / network.config.hidden;
-        work.factors.resize(tokens, 0.0);
-        work.normed.resize(work.stream.len(), E::default());
-        work.gate_up.resize(tokens * 2 * stack.intermediate, E::default());
-        work.inner.resize(tokens * stack.intermediate, E::default());
-        let weight = block.second_norm.weight(values);
-        rms_norm(&mut work.normed, &mut work.factors, &work.stream, weight, stack.epsilon);
-        block.widen.answer(values, widen, &work.normed, &mut work.gate_up, false, &mut work.lowered);
-        adapters.add(2, &block.widen, &work.normed, &mut work.gate_up, &mut work.lowered);
-        stack.activation.gated(&mut work.inner, &work.gate_up, stack.intermediate);
-        block.narrow.answer(values, narrow, &work.inner, &mut work.stream, true, &mut work.lowered);
-        adapters.add(3, &block.narrow, &work.inner, &mut work.stream, &mut work.lowered);
     }
 
     /// Logits of what is left of the stream, some rows at a time so that not all are held.
@@ -200,6 +208,38 @@ impl<'a, E: Element> Reader<'a, E> {
         }
         chosen
     }
+}
+
+/// See [`Reader::table`]. The arithmetic is that of the pass, so that the numbers are the same.
+fn table<E: Element>(network: &Network<E>, held: &[Option<Held<E>>; 4]) -> Vec<E> {
+    let (vocabulary, width, row) = (network.config.vocabulary, network.config.hidden, network.stack.attention.row());
+    if held[0].is_none() || vocabulary * row * size_of::<E>() > TABLE {
+        return Vec::new();
+    }
+    let segments = Segments { network, layer: 0, held, adapters: Spans::default() };
+    let mut table = vec![E::default(); vocabulary * row];
+    table.par_chunks_mut(TABLE_ROWS * row).enumerate().for_each(|(number, rows)| {
+        let at = number * TABLE_ROWS..number * TABLE_ROWS + rows.len() / row;
+        let mut stream = vec![0.0; at.len() * width];
+        for (token, into) in at.clone().zip(stream.chunks_mut(width)) {
+            network.embedding.row(&network.parameters.values, token, into);
+        }
+        segments.project(&at, &stream, rows, &mut Room::default());
+    });
+    table
+}
+
+/// The rows of some tokens.
+fn look_up<E: Element>(table: &[E], tokens: &[u32], rows: &mut [E]) {
+    let row = rows.len() / tokens.len();
+    for (token, into) in tokens.iter().zip(rows.chunks_exact_mut(row)) {
+        into.copy_from_slice(&table[*token as usize * row..][..row]);
+    }
+}
+
+/// Rows of a piece that go on behind attention, in the last block or another.
+fn going_on<E>(piece: &Piece<'_, E>, last: bool) -> usize {
+    if last { usize::from(piece.asks) } else { piece.tokens.len() }
 }
 
 /// Keeps the row of the last token of each piece that asks.

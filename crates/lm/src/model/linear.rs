@@ -71,7 +71,7 @@ impl Linear {
         }
     }
 
-    /// [`Linear::forward`] without dropout, the weights packed before.
+    /// [`Linear::forward`] without dropout, the weights packed before; the rows may be a task's share.
     pub(crate) fn answer<E: Element, T: Element>(
         &self,
         values: &[f32],
@@ -84,7 +84,7 @@ impl Linear {
         let Some(held) = held else { return self.forward(values, input, out, add, lowered, None) };
         let Matrix { rows, columns, .. } = self.matrix;
         let count = input.len() / columns;
-        held.product(count, View::deep(input, columns), T::output(out, rows, add));
+        held.product_of_share(count, View::deep(input, columns), T::output(out, rows, add));
         if let Some(adapters) = &self.adapters {
             adapters.forward(values, input, [count, rows, columns], out, lowered, None);
         }

@@ -11,6 +11,7 @@ mod generate;
 mod linear;
 mod matrix;
 mod network;
+mod segment;
 mod stack;
 mod tables;
 

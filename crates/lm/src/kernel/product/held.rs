@@ -1,7 +1,7 @@
 //! A right operand packed once for many products on all threads: weights while a model answers.
 
 use super::operand::{Output, Right, View};
-use super::{Layout, Work, begin, block, is_worth_threads};
+use super::{Layout, TASK_ROWS, Work, begin, block, is_worth_threads};
 use crate::kernel::element::Element;
 use std::marker::PhantomData;
 
@@ -29,14 +29,24 @@ impl<E: Element> Held<E> {
     }
 
     /// `out (+)= left * operand` for some rows, on all threads of the current pool.
-    pub(crate) fn product(&self, rows: usize, left: View<'_, E>, mut out: Output<'_>) {
+    pub(crate) fn product(&self, rows: usize, left: View<'_, E>, out: Output<'_>) {
+        self.run(rows, left, out, true);
+    }
+
+    /// The same for rows that may be a task's share of more: no more than [`TASK_ROWS`] are handled on the calling thread,
+    /// but for a single one, which is nobody's share.
+    pub(crate) fn product_of_share(&self, rows: usize, left: View<'_, E>, out: Output<'_>) {
+        self.run(rows, left, out, rows == 1 || rows > TASK_ROWS);
+    }
+
+    fn run(&self, rows: usize, left: View<'_, E>, mut out: Output<'_>, divide: bool) {
         let Layout { columns, depth, .. } = self.layout;
         left.check(rows, depth);
         out.check(rows, columns);
         if rows == 0 || columns == 0 {
             return;
         }
-        let parallel = is_worth_threads([rows, columns, depth]);
+        let parallel = divide && is_worth_threads([rows, columns, depth]);
         let block = block::<E>(depth, &out);
         for start in (0..depth.max(1)).step_by(block) {
             let layout = Layout { depth: block.min(depth - start), ..self.layout };

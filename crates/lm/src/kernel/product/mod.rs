@@ -25,7 +25,7 @@ use tile::{Kernel, Rows};
 /// Words of a packed operand that are added up before the result is touched.
 const BLOCK: usize = 256;
 /// Rows of the left operand that one task takes at most.
-const TASK_ROWS: usize = 96;
+pub(crate) const TASK_ROWS: usize = 96;
 /// Panels that one task packs.
 const PANELS: usize = 4;
 
