@@ -22,6 +22,7 @@ for dtype in f32 bf16; do
     theirs --engine transformers --mode loop --dtype $dtype
     theirs --engine llama.cpp --dtype $dtype
 done
+theirs --engine llama.cpp --dtype q8_0
 
 venv/bin/python - "$work/ours" "$work/theirs" >&2 <<'END'
 import json, sys
