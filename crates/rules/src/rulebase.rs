@@ -306,5 +306,5 @@ fn signature(
         parameters.push((parameter.name.clone(), env.resolve(&parameter.ty)?));
     }
     let returns = if function.returns.name == function.name { Type::Void } else { env.resolve(&function.returns)? };
-    Ok(Signature { code, parameters, returns, body: function.clone(), inlined: facts.small, pure: facts.pure })
+    Ok(Signature { code, parameters, returns, body: function.clone(), inlined: facts.inlined, pure: facts.pure })
 }

@@ -4,7 +4,7 @@
 use super::emitter::{Emitter, Inlined, Local, Purpose};
 use super::expression::capitalise;
 use super::names::{assigned_names, decapitalise, names_in_expression, names_in_statements, property_of_setter};
-use super::{Compiled, Signature, dynamic};
+use super::{Compiled, Inlining, Signature, dynamic};
 use crate::library::{Found, Query};
 use crate::network::Mask;
 use crate::program::{Intrinsic, Op, Register};
@@ -16,6 +16,8 @@ use crate::types::{Type, class};
 /// Inlining goes no deeper than this, and not where registers run short.
 const INLINE_DEPTH: usize = 4;
 const INLINE_REGISTERS: usize = 120;
+/// Nor a large function where more than these are taken.
+const FEW_REGISTERS: usize = 32;
 
 impl Emitter<'_> {
     pub(super) fn call(
@@ -122,7 +124,12 @@ impl Emitter<'_> {
                 return Ok(ty);
             }
         }
-        if signature.inlined && self.inline_depth < INLINE_DEPTH && self.mark() < INLINE_REGISTERS {
+        let inlined = match signature.inlined {
+            Inlining::Nowhere => false,
+            Inlining::Once => self.inline_depth == 0 && self.mark() < FEW_REGISTERS,
+            Inlining::Everywhere => self.inline_depth < INLINE_DEPTH && self.mark() < INLINE_REGISTERS,
+        };
+        if inlined {
             self.inline(signature, arguments, to, span)?;
         } else {
             let first = self.mark() as Register;

@@ -204,3 +204,109 @@ fn collect_switches(code: &mut Code, env: &Environment) {
     }
     retain(code, &keep);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{RuleBase, Session};
+
+    /// Loops over lists that hold more than maps, one of which changes its list, and two that read in another order than
+    /// they test.
+    const SOURCE: &str = r#"import java.util.*;
+global java.util.List log;
+function String text(Map m, String k) { Object v = m == null ? null : m.get(k); return v == null ? null : v.toString(); }
+function Double number(Map m, String k) {
+    Object v = m == null ? null : m.get(k);
+    return v instanceof Number ? ((Number) v).doubleValue() : null;
+}
+function int each(List list) {
+    int count = 0;
+    for (Object item : list) {
+        if (!(item instanceof Map)) continue;
+        count += 1;
+    }
+    return count;
+}
+function int indexed(List list) {
+    int count = 0;
+    for (int i = 0; i < list.size(); i++) {
+        if (!(list.get(i) instanceof Map)) continue;
+        Map map = (Map) list.get(i);
+        String name = text(map, "a");
+        Double amount = number(map, "b");
+        if (name == null || amount == null) continue;
+        count += name.length();
+    }
+    return count;
+}
+function String changing(List list) {
+    int count = 0;
+    try {
+        for (Object item : list) {
+            if (!(item instanceof Map)) continue;
+            count += 1;
+            if (text((Map) item, "a") == null) list.remove(0);
+        }
+    } catch (ConcurrentModificationException e) {
+        return "changed after " + count;
+    }
+    return "" + count;
+}
+rule R when $m : Map(this["list"] != null) then
+    List list = (List) $m.get("list");
+    log.add(each(list));
+    log.add(indexed(list));
+    log.add(list.size() > 2 ? indexed((List) ((Map) list.get(2)).get("list")) : -1);
+    log.add(changing(list));
+    log.add(each(list));
+end
+"#;
+
+    fn outcome(base: &RuleBase, facts: &str) -> (String, Option<String>) {
+        let mut session = Session::new(base);
+        let empty = session.memory().empty(base.globals()[0].kind);
+        session.memory().set_global(0, empty);
+        let facts = session.memory().read_json(facts.as_bytes()).expect("JSON");
+        session.insert(facts);
+        let error = session.fire().err().map(|error| error.to_string());
+        let mut text = Vec::new();
+        let memory = session.memory();
+        memory.write_json(memory.global(0), &mut text);
+        (String::from_utf8_lossy(&text).into_owned(), error)
+    }
+
+    #[test]
+    fn fused_loops_do_what_their_parts_do() {
+        let fused = RuleBase::compile("r.drl", SOURCE).expect("it loads");
+        let plain = RuleBase::compile_plainly("r.drl", SOURCE).expect("it loads");
+        for operation in ["NextMap", "ListMapElse", "MapTextElse"] {
+            assert!(fused.listing().contains(operation), "no {operation} in\n{}", fused.listing());
+            assert!(!plain.listing().contains(operation));
+        }
+        let items = [
+            "1",
+            "null",
+            r#""x""#,
+            r#"{"a":"xy","b":1}"#,
+            r#"{"b":2}"#,
+            r#"{"a":"z"}"#,
+            r#"{"list":[{"a":"q","b":2},7]}"#,
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for a in items {
+            for b in items {
+                for c in items {
+                    for list in
+                        [format!("[{a},{b},{c}]"), format!("[{a},{b},{c},{a},{b}]"), format!("[{a}]"), "[]".to_owned()]
+                    {
+                        let facts = format!(r#"{{"list":{list}}}"#);
+                        let expected = outcome(&plain, &facts);
+                        assert_eq!(outcome(&fused, &facts), expected, "{facts}");
+                        seen.insert(expected);
+                    }
+                }
+            }
+        }
+        assert!(seen.iter().any(|(log, _)| log.contains("changed after 1")));
+        assert!(seen.iter().any(|(_, error)| error.is_some()) && seen.len() > 50, "{}", seen.len());
+    }
+}

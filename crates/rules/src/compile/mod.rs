@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub(crate) use emitter::{Emitter, Purpose};
 pub(crate) use names::{
-    FunctionFacts, names_in_expression, names_in_statements, purity, setters_called, walk_expression as walk,
+    FunctionFacts, Inlining, names_in_expression, names_in_statements, purity, setters_called, walk_expression as walk,
 };
 
 use crate::heap::{Constants, Value};
@@ -45,8 +45,7 @@ pub(crate) struct Signature {
     pub(crate) parameters: Vec<(String, Type)>,
     pub(crate) returns: Type,
     pub(crate) body: Rc<Function>,
-    /// Small and not recursive: calls are replaced by its body.
-    pub(crate) inlined: bool,
+    pub(crate) inlined: Inlining,
     /// Calls with the same arguments give the same result while conditions are evaluated.
     pub(crate) pure: bool,
 }

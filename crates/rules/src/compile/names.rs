@@ -234,11 +234,21 @@ pub(super) fn decapitalise(name: &str) -> String {
     }
 }
 
+/// Where calls of a function are replaced by its body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Inlining {
+    #[default]
+    Nowhere,
+    /// It is called in one place. Not within what is itself inlined, which may stand in many.
+    Once,
+    /// It is small.
+    Everywhere,
+}
+
 /// What is known of a function from its text alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FunctionFacts {
-    /// Small, or called in one place, and not recursive: worth inlining.
-    pub(crate) small: bool,
+    pub(crate) inlined: Inlining,
     /// Reads its arguments and nothing else, and changes nothing.
     pub(crate) pure: bool,
 }
@@ -301,9 +311,8 @@ pub(crate) fn purity(
     globals: &[String],
     source: &str,
 ) -> HashMap<String, FunctionFacts> {
-    const INLINED_SIZE: usize = 40;
-    /// What the file calls in one place alone makes no second copy.
-    const LONE_SIZE: usize = 200;
+    const SMALL: usize = 40;
+    const LARGE: usize = 200;
     let mut mentions = HashMap::<&str, usize>::new();
     for word in source.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$') {
         *mentions.entry(word).or_default() += 1;
@@ -324,11 +333,14 @@ pub(crate) fn purity(
             _ => {}
         });
         let unique = functions.iter().filter(|other| other.name == function.name).count() == 1;
-        // Its own head, and the call.
-        let is_lone = mentions.get(function.name.as_str()).is_none_or(|count| *count <= 2);
-        let limit = if is_lone { LONE_SIZE } else { INLINED_SIZE };
-        let small = unique && !lambdas && size(&function.body) <= limit && !reaches(&calls, &function.name);
-        facts.insert(function.name.clone(), FunctionFacts { small, pure: pure && unique });
+        let inlined = match size(&function.body) {
+            _ if !unique || lambdas || reaches(&calls, &function.name) => Inlining::Nowhere,
+            ..=SMALL => Inlining::Everywhere,
+            // Its own head, and the call.
+            ..=LARGE if mentions.get(function.name.as_str()).is_none_or(|count| *count <= 2) => Inlining::Once,
+            _ => Inlining::Nowhere,
+        };
+        facts.insert(function.name.clone(), FunctionFacts { inlined, pure: pure && unique });
     }
     // A function is only as pure as those it calls.
     loop {

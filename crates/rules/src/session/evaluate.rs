@@ -32,11 +32,7 @@ impl Session<'_> {
             for index in 0..matches.len() {
                 let left = matches[index];
                 self.tuples[left].staged = Staged::No;
-                let holds = match self.answer(test, left, None) {
-                    Some(answer) => answer,
-                    None => matches!(self.call(test, left, None)?, Value::Boolean(true)),
-                };
-                if holds {
+                if self.holds(Some(test), left, None)? {
                     matches[kept] = self.child(NO_SLOT, left, NONE);
                     kept += 1;
                 }

@@ -279,7 +279,7 @@ impl<'r> Session<'r> {
         self.machine.run_prepared(call.code, depth)
     }
 
-    #[inline]
+    #[inline(always)]
     fn holds(&mut self, call: Option<&Call>, tuple: TupleId, this: Option<Value>) -> Outcome<bool> {
         let Some(call) = call else { return Ok(true) };
         match self.answer(call, tuple, this) {
