@@ -365,9 +365,26 @@ pub(crate) enum Op {
         to: Register,
         key: u16,
     },
+    /// [`Op::MapPutKey`] whose result nobody reads.
+    MapSetKey {
+        map: Register,
+        from: Register,
+        key: u16,
+    },
+    /// The same with a constant.
+    MapSetConstant {
+        map: Register,
+        key: u16,
+        constant: u16,
+    },
     ListAddConstant {
         to: Register,
         list: Register,
+        constant: u16,
+    },
+    /// Adds to the list that a global is.
+    GlobalAddConstant {
+        global: u16,
         constant: u16,
     },
     Intrinsic {

@@ -97,7 +97,8 @@ pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
         | Op::MapTextElse { map, .. }
         | Op::MapNumberElse { map, .. }
         | Op::JumpNotKeyText { map, .. } => [Some(map), None, None],
-        Op::MapPutKey { map, from, .. } => [Some(map), Some(from), None],
+        Op::MapPutKey { map, from, .. } | Op::MapSetKey { map, from, .. } => [Some(map), Some(from), None],
+        Op::MapSetConstant { map, .. } => [Some(map), None, None],
         Op::ListAddConstant { list, .. } => [Some(list), None, None],
         Op::MapPut { map, key, from, .. } => [Some(map), Some(key), Some(from)],
         Op::Intrinsic { first, second, .. } => [Some(first), Some(second), None],
@@ -109,6 +110,7 @@ pub(super) fn operands(op: &mut Op) -> [Option<&mut Register>; 3] {
         // These name the first of several registers, a register that they also write, or none.
         Op::Constant { .. }
         | Op::Global { .. }
+        | Op::GlobalAddConstant { .. }
         | Op::Jump { .. }
         | Op::JumpMore { .. }
         | Op::Next { .. }
@@ -286,7 +288,10 @@ pub(super) fn may_change(op: Op) -> bool {
         Op::Intrinsic { which, .. } => which == Intrinsic::ListAdd,
         Op::MapPut { .. }
         | Op::MapPutKey { .. }
+        | Op::MapSetKey { .. }
+        | Op::MapSetConstant { .. }
         | Op::ListAddConstant { .. }
+        | Op::GlobalAddConstant { .. }
         | Op::Native { .. }
         | Op::Brief { .. }
         | Op::Call { .. }

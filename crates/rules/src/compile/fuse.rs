@@ -73,11 +73,16 @@ pub(super) fn fuse(code: &mut Code, env: &Environment, methods: &[&'static Metho
     test_early(code, methods);
     fuse_neighbours(code, methods);
     fuse_iterators(code);
-    for op in &mut code.ops {
-        if let Op::Native { to, first, method } = *op {
-            if let Some(which) = methods[usize::from(method)].brief {
-                *op = Op::Brief { which, to, first, method };
+    let live = flow::live_after(code, methods);
+    for (op, live) in code.ops.iter_mut().zip(live) {
+        match *op {
+            Op::Native { to, first, method } => {
+                if let Some(which) = methods[usize::from(method)].brief {
+                    *op = Op::Brief { which, to, first, method };
+                }
             }
+            Op::MapPutKey { map, from, to, key } if !live.contains(to) => *op = Op::MapSetKey { map, from, key },
+            _ => {}
         }
     }
     collect_switches(code, env);
@@ -123,6 +128,16 @@ fn fuse_neighbours(code: &mut Code, methods: &[&'static Method]) {
                 Op::Intrinsic { which: Intrinsic::ListGet, to, first: list, second: at },
                 Op::JumpNotInstance { on, class: class::MAP, target },
             ) if on == to => Op::ListMapElse { to, list, at, target: near(target)? },
+            (Op::Constant { to: constant, index }, Op::MapPutKey { map, from, to, key })
+                if constant == from && map != from && unused(from) && unused(to) =>
+            {
+                Op::MapSetConstant { map, key, constant: index }
+            }
+            (Op::Global { to: global, index }, Op::ListAddConstant { to, list, constant })
+                if global == list && unused(list) && unused(to) =>
+            {
+                Op::GlobalAddConstant { global: index, constant }
+            }
             // Of the two only the first can throw: an int is there.
             (
                 Op::Intrinsic { which: Intrinsic::Size, to, first: list, .. },

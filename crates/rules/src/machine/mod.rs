@@ -725,6 +725,37 @@ impl<'p> Machine<'p> {
                         set!(to, attempt!(self.map_put(map, constants[usize::from(key)], value)));
                     }
                 },
+                Op::MapSetKey { map, from, key } => match frame.map(map) {
+                    Some(map) if self.heap.takes_any_key(map) => {
+                        let (key, value) = (&mut self.keys[usize::from(key)], get!(from));
+                        self.heap.map_put_key(map, key, value);
+                    }
+                    _ => {
+                        let (map, value) = (get!(map), get!(from));
+                        attempt!(self.map_put(map, constants[usize::from(key)], value));
+                    }
+                },
+                Op::MapSetConstant { map, key, constant } => {
+                    let value = constants[usize::from(constant)];
+                    match frame.map(map) {
+                        Some(map) if self.heap.takes_any_key(map) => {
+                            self.heap.map_put_key(map, &mut self.keys[usize::from(key)], value);
+                        }
+                        _ => {
+                            let map = get!(map);
+                            attempt!(self.map_put(map, constants[usize::from(key)], value));
+                        }
+                    }
+                }
+                Op::GlobalAddConstant { global, constant } => {
+                    let item = constants[usize::from(constant)];
+                    match self.globals[usize::from(global)] {
+                        Value::List(list) if !self.heap.is_fixed(list) => self.heap.list_add(list, item),
+                        list => {
+                            attempt!(self.intrinsic(Intrinsic::ListAdd, list, item));
+                        }
+                    }
+                }
                 Op::ListAddConstant { to, list, constant } => {
                     let item = constants[usize::from(constant)];
                     match frame.list(list).filter(|list| !self.heap.is_fixed(*list)) {
