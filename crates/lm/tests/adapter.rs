@@ -115,6 +115,8 @@ fn what_is_not_plain_lora_is_refused_by_name() {
         (json!({ "r": 0 }), "rank is 0"),
         (json!({ "r": null }), "`r`"),
         (json!({ "lora_alpha": -1 }), "alpha is -1"),
+        (json!({ "lora_alpha": 1e40 }), "alpha is 1e40"),
+        (json!({ "lora_alpha": 1e-60 }), "alpha is 1e-60"),
         (json!({ "lora_dropout": 1.0 }), "dropout is 1"),
     ];
     for (change, named) in cases {

@@ -62,10 +62,15 @@ impl AdapterConfig {
         if !(1..=LARGEST_RANK).contains(&self.rank) {
             return Err(format!("the rank is {}, not between 1 and {LARGEST_RANK}", self.rank));
         }
-        if !self.alpha.is_finite() || self.alpha <= 0.0 {
-            return Err(format!("alpha is {}, not a positive number", self.alpha));
+        // Both in fp32, as they are used: a scale that overflows or vanishes leaves no numbers or nothing to learn.
+        let scale = self.scale() as f32;
+        if !scale.is_finite() || scale <= 0.0 {
+            return Err(format!(
+                "alpha is {:?}: the scale that it gives with the rank is no positive number",
+                self.alpha
+            ));
         }
-        // In fp32, as it is used: what rounds to 1 would leave nothing to learn from.
+        // What rounds to 1 would leave nothing to learn from.
         if !(0.0..1.0).contains(&(self.dropout as f32)) {
             return Err(format!("the dropout is {}, not at least 0 and less than 1", self.dropout));
         }

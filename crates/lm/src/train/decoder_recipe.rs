@@ -291,11 +291,12 @@ impl Details for DecoderDetails {
             }
         }
         if let Some(adapter) = self.method.adapter() {
-            let alpha = adapter.alpha.is_finite() && adapter.alpha > 0.0;
+            // Both in fp32, as they are used: a scale that overflows or vanishes, and a dropout that rounds to 1, leave
+            // nothing to learn from.
+            let scale = (adapter.alpha / adapter.rank as f64) as f32;
             for (holds, problem) in [
                 (adapter.rank > 0, "method.rank must be at least 1"),
-                (alpha, "method.alpha must be greater than 0"),
-                // In fp32, as it is used: what rounds to 1 would leave nothing to learn from.
+                (scale.is_finite() && scale > 0.0, "method.alpha / method.rank must be a positive number in fp32"),
                 (
                     (0.0..1.0).contains(&(adapter.dropout as f32)),
                     "method.dropout must be from 0 up to, but not including, 1",

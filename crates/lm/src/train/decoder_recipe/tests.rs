@@ -149,6 +149,8 @@ fn numbers_of_adapters_are_checked() {
     for (line, key) in [
         ("method.rank=0", "method.rank"),
         ("method.alpha=-1", "method.alpha"),
+        ("method.alpha=1e40", "method.alpha"),
+        ("method.alpha=1e-60", "method.alpha"),
         ("method.dropout=1", "method.dropout"),
         ("method.dropout=0.99999999", "method.dropout"),
         ("method.targets=[]", "method.targets"),
