@@ -99,13 +99,13 @@ fn dropout_is_the_same_again_and_gone_when_answering() {
 }
 
 /// A model whose layers are wider than what a task sums the gradient of an adapter for, with adapters that are not zero.
-fn wide(precision: Precision) -> Decoder {
+fn wide(precision: Precision, dropout: f64) -> Decoder {
     let llama = Config::read(&fixture("llama")).unwrap();
     let rotary = Rotary { dimensions: 80, ..llama.rotary.clone() };
     let config =
         Config { hidden: 160, heads: 2, key_value_heads: 1, head_size: 80, intermediate: 272, rotary, ..llama };
     let targets = ["q_proj", "v_proj", "up_proj", "down_proj"].map(str::to_owned).to_vec();
-    let adapter = AdapterConfig { base: None, rank: 3, alpha: 6.0, dropout: 0.0, rank_stabilised: false, targets };
+    let adapter = AdapterConfig { base: None, rank: 3, alpha: 6.0, dropout, rank_stabilised: false, targets };
     let mut decoder = Decoder::random(config, precision, &Method::Lora(adapter), 7).unwrap();
     for (place, value) in decoder.parameters_mut().values.iter_mut().enumerate() {
         *value = ((place * 37 % 101) as f32 - 50.0) / 500.0;
@@ -116,35 +116,39 @@ fn wide(precision: Precision) -> Decoder {
 #[test]
 fn gradients_of_wide_layers_equal_differences() {
     let batch = Recorded::read("llama/packed.safetensors").batch();
-    let mut decoder = wide(Precision::F32);
-    decoder.accumulate(&batch, 1.0, 0).unwrap();
-    let (values, gradients) = (decoder.parameters().values.clone(), decoder.parameters().gradients.clone());
-    for span in decoder.parameters().spans.clone() {
-        let norm = gradients[span.range()].iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
-        let step = 2e-2 / norm.sqrt();
-        let mut moved = |sign: f64| {
-            let parameters = decoder.parameters_mut();
-            parameters.values.clone_from(&values);
-            for place in span.range() {
-                parameters.values[place] += (sign * step * f64::from(gradients[place])) as f32;
-            }
-            decoder.evaluate(&batch).unwrap().sum
-        };
-        let ratio = (moved(1.0) - moved(-1.0)) / (2.0 * step) / norm;
-        assert!((ratio - 1.0).abs() < 0.02, "{}: {ratio}", span.name);
+    for dropout in [0.0, 0.5] {
+        let mut decoder = wide(Precision::F32, dropout);
+        decoder.accumulate(&batch, 1.0, 5).unwrap();
+        let (values, gradients) = (decoder.parameters().values.clone(), decoder.parameters().gradients.clone());
+        for span in decoder.parameters().spans.clone() {
+            let norm = gradients[span.range()].iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+            let step = 2e-2 / norm.sqrt();
+            let mut moved = |sign: f64| {
+                let parameters = decoder.parameters_mut();
+                parameters.values.clone_from(&values);
+                for place in span.range() {
+                    parameters.values[place] += (sign * step * f64::from(gradients[place])) as f32;
+                }
+                // The same draw drops the same inputs.
+                decoder.accumulate(&batch, 1.0, 5).unwrap().sum
+            };
+            let ratio = (moved(1.0) - moved(-1.0)) / (2.0 * step) / norm;
+            assert!((ratio - 1.0).abs() < 0.02, "{}, dropout {dropout}: {ratio}", span.name);
+        }
     }
 }
 
 #[test]
 fn threads_change_no_bit_of_gradients() {
     let batch = Recorded::read("llama/packed.safetensors").batch();
-    for precision in [Precision::F32, Precision::Bf16] {
+    let all = [Precision::F32, Precision::Bf16].map(|precision| [(precision, 0.0), (precision, 0.5)]);
+    for (precision, dropout) in all.concat() {
         let gradients = |threads: usize| {
-            let mut decoder = wide(precision);
+            let mut decoder = wide(precision, dropout);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| decoder.accumulate(&batch, 1.0, 0)).unwrap();
             decoder.parameters().gradients.clone()
         };
-        assert!(gradients(1) == gradients(3), "{precision:?}");
+        assert!(gradients(1) == gradients(3), "{precision:?}, dropout {dropout}");
     }
 }
