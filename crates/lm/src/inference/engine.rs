@@ -76,7 +76,7 @@ impl<'a, E: Element> Engine<'a, E> {
         self.admit();
         self.schedule();
         let mut turn: Vec<&mut Sequence<E>> = self.live.iter_mut().filter(|sequence| sequence.next > 0).collect();
-        turn.sort_by_key(|sequence| sequence.adapter.as_ref().map_or(0, |adapter| adapter.number));
+        turn.sort_by_key(|sequence| sequence.adapter_number());
         let tokens: usize = turn.iter().map(|sequence| sequence.next).sum();
         self.counters.read.add(tokens as u64);
         let masks: Vec<_> = turn.par_iter_mut().map(|sequence| sequence.mask()).collect();
@@ -105,6 +105,8 @@ impl<'a, E: Element> Engine<'a, E> {
             .for_each(|(sequence, token)| token.into_iter().for_each(|token| sequence.take(token)));
         self.live.retain_mut(|sequence| !sequence.is_over());
         self.room(0);
+        // Sequences that wait find their place anew.
+        self.prefixes.prune(|adapter| self.live.iter().any(|sequence| sequence.adapter_number() == adapter));
         self.counters.running.set(self.live.len());
         self.counters.waiting.set(self.waiting.len());
         self.counters.used.set(self.pool.count());
@@ -194,8 +196,7 @@ impl<'a, E: Element> Engine<'a, E> {
     fn find(&mut self, sequence: &mut Sequence<E>) {
         let long = self.reader.is_long(sequence.tokens.len());
         if sequence.cache.reach(long) || sequence.cache.length() == 0 {
-            let adapter = sequence.adapter.as_ref().map_or(0, |adapter| adapter.number);
-            sequence.node = self.prefixes.root(Family { adapter, long });
+            sequence.node = self.prefixes.root(Family { adapter: sequence.adapter_number(), long });
             sequence.kept = 0;
         }
         while let Some(tokens) = sequence.next_page() {

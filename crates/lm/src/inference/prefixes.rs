@@ -90,6 +90,20 @@ impl Prefixes {
         true
     }
 
+    /// Forgets families of which nothing is kept and whose adapter is not in use: sequences may stand where one begins.
+    pub(crate) fn prune(&mut self, in_use: impl Fn(u64) -> bool) {
+        let Self { roots, entries, free, .. } = self;
+        roots.retain(|family, root| {
+            let entry = &mut entries[*root as usize];
+            let kept = in_use(family.adapter) || entry.as_ref().is_some_and(|entry| !entry.children.is_empty());
+            if !kept {
+                *entry = None;
+                free.push(*root);
+            }
+            kept
+        });
+    }
+
     /// Pages that are kept and that no sequence needs.
     pub(crate) fn unused(&self) -> usize {
         let pages = self.entries.iter().flatten().filter_map(|entry| entry.page.as_ref());
@@ -174,5 +188,17 @@ mod tests {
         assert_eq!((prefixes.len(), pool.count()), (0, 0));
         let again = prefixes.keep(root, &[1, 2], &page(&pool)).0;
         assert_eq!(prefixes.find(root, &[1, 2]).map(|(node, _)| node), Some(again));
+        // Families go when nothing of them is kept and nobody can stand there.
+        prefixes.prune(|adapter| adapter == 1);
+        assert_eq!((prefixes.roots.len(), prefixes.len()), (2, 1));
+        prefixes.prune(|adapter| adapter == 0);
+        assert_eq!((prefixes.roots.len(), prefixes.len()), (1, 1));
+        prefixes.prune(|_| false);
+        assert_eq!((prefixes.roots.len(), prefixes.len()), (1, 1));
+        assert!(prefixes.evict());
+        prefixes.prune(|_| false);
+        assert_eq!((prefixes.roots.len(), prefixes.len()), (0, 0));
+        let root = prefixes.root(FAMILY);
+        assert!(prefixes.find(root, &[1, 2]).is_none());
     }
 }

@@ -122,6 +122,11 @@ impl<E: Element> Sequence<E> {
         self.proceed(Vec::new());
     }
 
+    /// The number of its adapter; 0 for none.
+    pub(crate) fn adapter_number(&self) -> u64 {
+        self.adapter.as_ref().map_or(0, |adapter| adapter.number)
+    }
+
     /// Tokens that are still to be read.
     pub(crate) fn unread(&self) -> usize {
         self.tokens.len() - self.cache.length()
