@@ -117,7 +117,8 @@ struct GeluTanh;
 
 impl GeluTanh {
     /// `(1 + tanh u) / 2` and `(1 - tanh u) / 2` with `u = sqrt(2 / pi) (x + 0.044715 x^3)`, and twice the slope of `u`.
-    /// Beyond 10 the first two are 0 and 1, and the cube could overflow.
+    /// From 10 on the first two are 0 and 1: the cube could overflow, and of the largest numbers a share that is only
+    /// almost 0 would be much.
     #[inline(always)]
     fn shares(x: f32) -> (f32, f32, f32) {
         const TWICE_ROOT: f32 = 2.0 * 0.797_884_6;
@@ -127,6 +128,7 @@ impl GeluTanh {
         let square = x * x;
         let falling = exp(-(TWICE_ROOT * (x + CUBIC * square * x)));
         let share = 1.0 / (1.0 + falling);
+        let share = if x <= -10.0 { 0.0 } else { share };
         (share, falling * share, TWICE_ROOT * (1.0 + 3.0 * CUBIC * square))
     }
 }
@@ -220,6 +222,17 @@ mod tests {
             assert!(gradient[..2].iter().chain(&gate_up[..2]).all(|value| value.abs() < 1e-6), "{activation:?}");
             assert_eq!((&gradient[2..4], &gate_up[2..4]), (&[200.0, 1e30][..], &[1.0, 1.0][..]), "{activation:?}");
             assert!(gradient[4].is_nan() && gate_up[4].is_nan(), "{activation:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_gates_open_gelu_wholly_or_not_at_all() {
+        for activation in [Activation::Gelu, Activation::GeluTanh] {
+            let mut gate_up = [-3e38, -1e9, 3e38, 1.0, 1.0, 1.0];
+            assert_eq!(forward(activation, &gate_up), [0.0, 0.0, 3e38], "{activation:?}");
+            let mut gradient = [1.0; 3];
+            activation.gated_backward(&mut gradient, &mut gate_up, 3);
+            assert_eq!((gradient, &gate_up[..3]), ([0.0, 0.0, 3e38], &[0.0, 0.0, 1.0][..]), "{activation:?}");
         }
     }
 
