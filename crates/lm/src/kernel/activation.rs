@@ -3,6 +3,7 @@
 use super::element::Element;
 use super::level::dispatched;
 use super::math::{exp, normal, sigmoid};
+use super::product::TASK_ROWS;
 use rayon::prelude::*;
 
 /// What the gate goes through.
@@ -17,7 +18,7 @@ pub enum Activation {
     GeluTanh,
 }
 
-/// Rows that one task takes.
+/// Rows that one task takes on the way back.
 const ROWS: usize = 16;
 
 impl Activation {
@@ -29,8 +30,9 @@ impl Activation {
             Self::Gelu => forward::<E, Gelu>,
             Self::GeluTanh => forward::<E, GeluTanh>,
         };
-        out.par_chunks_mut(width * ROWS)
-            .zip(gate_up.par_chunks(2 * width * ROWS))
+        // No more tasks than products have: those of a segment of a pass stay on its thread.
+        out.par_chunks_mut(width * TASK_ROWS)
+            .zip(gate_up.par_chunks(2 * width * TASK_ROWS))
             .for_each(|(out, gate_up)| forward(out, gate_up, width));
     }
 

@@ -4,9 +4,10 @@ use super::attention::Attention;
 use super::element::Element;
 use super::level::dispatched;
 use super::math::dot;
+use super::product::TASK_ROWS;
 use rayon::prelude::*;
 
-/// Rows that one task takes.
+/// Rows that one task takes where parts of a gradient are summed: their order must not change.
 const ROWS: usize = 64;
 
 /// Normalises queries and keys in place; keeps the factor of each head of each row. `weights` are those of queries
@@ -19,8 +20,9 @@ pub(crate) fn head_norm<E: Element>(
     epsilon: f32,
 ) {
     let heads = shape.heads + shape.key_value_heads;
-    rows.par_chunks_mut(shape.row() * ROWS)
-        .zip(factors.par_chunks_mut(heads * ROWS))
+    // No more tasks than products have: those of a segment of a pass stay on its thread.
+    rows.par_chunks_mut(shape.row() * TASK_ROWS)
+        .zip(factors.par_chunks_mut(heads * TASK_ROWS))
         .for_each(|(rows, factors)| forward(rows, factors, *shape, weights, epsilon));
 }
 

@@ -3,18 +3,20 @@
 use super::element::Element;
 use super::level::dispatched;
 use super::math::dot;
+use super::product::TASK_ROWS;
 use rayon::prelude::*;
 
-/// Rows that one task takes.
+/// Rows that one task takes where parts of a gradient are summed: their order must not change.
 const ROWS: usize = 64;
 
 /// Normalises rows of `weight.len()` numbers; keeps each row's factor for the backward pass.
 pub(crate) fn rms_norm<E: Element>(out: &mut [E], factors: &mut [f32], input: &[f32], weight: &[f32], epsilon: f32) {
     let width = weight.len();
     assert!(out.len() == input.len() && factors.len() * width == input.len());
-    out.par_chunks_mut(width * ROWS)
-        .zip(factors.par_chunks_mut(ROWS))
-        .zip(input.par_chunks(width * ROWS))
+    // No more tasks than products have: those of a segment of a pass stay on its thread.
+    out.par_chunks_mut(width * TASK_ROWS)
+        .zip(factors.par_chunks_mut(TASK_ROWS))
+        .zip(input.par_chunks(width * TASK_ROWS))
         .for_each(|((out, factors), input)| forward(out, factors, input, weight, epsilon));
 }
 

@@ -3,10 +3,8 @@
 
 use super::element::Element;
 use super::level::dispatched;
+use super::product::TASK_ROWS;
 use rayon::prelude::*;
-
-/// Rows that one task takes.
-const ROWS: usize = 64;
 
 /// Cosines and sines of every position, one of each for every pair of dimensions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,8 +44,9 @@ impl Turns {
         positions: &[u32],
         backward: bool,
     ) {
-        rows.par_chunks_mut(stride * ROWS)
-            .zip(positions.par_chunks(ROWS))
+        // No more tasks than products have: those of a segment of a pass stay on its thread.
+        rows.par_chunks_mut(stride * TASK_ROWS)
+            .zip(positions.par_chunks(TASK_ROWS))
             .for_each(|(rows, positions)| turn(rows, stride, heads * size, size, positions, self, backward));
     }
 }
