@@ -15,10 +15,10 @@ use std::path::Path;
 /// Numbers of a weight that are in memory at a time.
 const PIECE: usize = 1 << 22;
 
-/// Writes a checkpoint folder whose weights are W + scale B A, computed in double precision and rounded at the end, where
-/// an adapter of `peft` has factors, and those of the base elsewhere; with the base's `config.json`, tokenizer and `generation_config.json`.
-/// Weights are read, added to and written piece by piece. They are stored as `dtype`, or as in the base; if that has
-/// several formats, in fp32.
+/// Writes a checkpoint folder whose weights are W + scale B A where an adapter of `peft` has factors, and those of the
+/// base elsewhere; with the base's `config.json`, tokenizer and `generation_config.json`. Sums are computed in double
+/// precision and rounded to fp32, and from there to the format of 16 bits if it is one. Weights are read, added to and
+/// written piece by piece. They are stored as `dtype`, or as in the base; if that has several formats, in fp32.
 ///
 /// # Errors
 /// As [`Config::read`], [`Checkpoint::open`], [`Adapter::open`] and [`Writer::write`]; [`Error::Configuration`] if

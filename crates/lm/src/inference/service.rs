@@ -26,7 +26,8 @@ pub struct ServiceOptions {
     pub sequences: usize,
     /// Tokens that are read at a time: more give throughput, fewer let answers go on while long prompts are read.
     pub step_tokens: usize,
-    /// Requests that may wait; more are refused.
+    /// Requests that may wait to begin; more are refused. Those that have begun may wait for room as well, but are never
+    /// more than `sequences`.
     pub queue: usize,
 }
 

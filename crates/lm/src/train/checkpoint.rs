@@ -87,7 +87,8 @@ impl Checkpoints {
     /// Loads the newest checkpoint that is whole. Damaged ones behind it are set aside under another name, and `note` is
     /// told. None when there is no checkpoint at all.
     ///
-    /// When this fails, all of them are as they were: a run that could not go on must not begin anew the next time.
+    /// When none can be loaded, all of them are as they were: a run that could not go on must not begin anew the next
+    /// time. When a damaged one cannot be set aside, newer ones may have been.
     pub(super) fn resume(
         &self,
         parameters: &mut Parameters,
