@@ -83,7 +83,9 @@ fn bf16_stays_close_to_fp32() {
                 &decoder.parameters().gradients[span.range()],
                 &recorded.floats(&format!("grad.{}", span.name)),
             );
-            assert!(gap < 0.1, "{name}: gradient of {} is off by {gap}", span.name);
+            // Slopes of GELU change faster than those of SiLU.
+            let most = if name.starts_with("llama_gelu") { 0.1 } else { 0.08 };
+            assert!(gap < most, "{name}: gradient of {} is off by {gap}", span.name);
         }
     }
 }

@@ -252,6 +252,7 @@ unsafe fn resume<L: Lanes, const ROWS: usize, const WIDE: usize>(
     sums: &mut [[L::Vector; WIDE]; ROWS],
     tile: &Tile<'_>,
 ) {
+    const { assert!(ROWS <= 8, "each_row! counts no further") };
     let Cells::Full(data) = &tile.data else { panic!("sums in bf16 cannot be continued") };
     assert!(data.len() >= (tile.height - 1) * tile.stride + tile.width);
     each_row!(tile.height, ROW => {
@@ -265,6 +266,7 @@ unsafe fn resume<L: Lanes, const ROWS: usize, const WIDE: usize>(
 
 #[inline(always)]
 unsafe fn store<L: Lanes, const ROWS: usize, const WIDE: usize>(sums: &[[L::Vector; WIDE]; ROWS], tile: Tile<'_>) {
+    const { assert!(ROWS <= 8, "each_row! counts no further") };
     let Tile { data, stride, height, width, begin } = tile;
     let add = begin == Begin::Add;
     // SAFETY: as for the caller: the tile's slice covers `height` rows of `width` numbers.
