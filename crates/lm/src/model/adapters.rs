@@ -25,11 +25,12 @@ impl AdapterSet {
         let mut builder = Builder { parameters, source, frozen: None, lora: Some(files.config()), seed: 0 };
         let adapters = |made: Block| made.linears().map(|linear| linear.adapters.clone());
         let blocks = (0..config.layers).map(|layer| Ok(adapters(block(&mut builder, config, layer)?)));
-        let blocks = blocks.collect::<Result<_>>()?;
+        let mut blocks = blocks.collect::<Result<Vec<[Option<Adapters>; 4]>>>()?;
         let Parameters { spans, mut values, .. } = builder.parameters;
         for span in &spans {
             files.read(&TensorInfo::from(span), &mut values[span.range()])?;
         }
+        blocks.iter_mut().flatten().flatten().for_each(|adapters| adapters.settle(&mut values));
         Ok(Self { values, blocks })
     }
 }

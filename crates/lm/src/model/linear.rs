@@ -4,6 +4,7 @@ use super::dropout::drop_out;
 use super::matrix::{Matrix, Storage};
 use crate::kernel::{Element, Held, Right, View, product, product_serial};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Columns that a task sums the gradient of an adapter's matrix for.
@@ -195,8 +196,19 @@ impl Adapters {
     }
 
     /// The second matrix of an adapter times the scale, so that nothing of the batch's length has to be multiplied by it.
-    fn scaled(&self, values: &[f32], up: &Range<usize>) -> Vec<f32> {
-        values[up.clone()].iter().map(|value| value * self.scale).collect()
+    fn scaled<'a>(&self, values: &'a [f32], up: &Range<usize>) -> Cow<'a, [f32]> {
+        match self.scale {
+            1.0 => Cow::Borrowed(&values[up.clone()]),
+            scale => values[up.clone()].iter().map(|value| value * scale).collect(),
+        }
+    }
+
+    /// Multiplies second matrices by the scale once and for all, where they do not learn.
+    pub(super) fn settle(&mut self, values: &mut [f32]) {
+        for (_, up) in &self.up {
+            values[up.clone()].iter_mut().for_each(|value| *value *= self.scale);
+        }
+        self.scale = 1.0;
     }
 
     fn slope<E: Element>(&self, values: &[f32], out_gradient: &[E], rows: usize) -> Vec<E> {
