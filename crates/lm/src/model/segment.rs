@@ -14,9 +14,12 @@ const LEAST: usize = 8;
 /// Segments for each thread, so that one that is held up leaves some to the others.
 const PER_THREAD: usize = 4;
 
-/// Rows of a segment where a pass has so many.
+/// Rows of a segment where a pass has so many: one thread alone shares with nobody.
 pub(super) fn share(rows: usize) -> usize {
-    rows.div_ceil(rayon::current_num_threads() * PER_THREAD).next_multiple_of(LEAST).clamp(LEAST, TASK_ROWS)
+    match rayon::current_num_threads() {
+        1 => TASK_ROWS,
+        threads => rows.div_ceil(threads * PER_THREAD).next_multiple_of(LEAST).clamp(LEAST, TASK_ROWS),
+    }
 }
 
 /// Buffers of one segment.
