@@ -11,7 +11,7 @@ use super::request::Request;
 use super::sequence::{Question, Sequence};
 use super::statistics::Counters;
 use crate::kernel::{Element, PAGE};
-use crate::model::{Cache, Network, Piece, Pool, Reader};
+use crate::model::{Cache, HELD, Network, Piece, Pool, Reader};
 use rayon::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl<'a, E: Element> Engine<'a, E> {
         let pages = limits.bytes / pool.page_bytes().max(1);
         counters.pages.set(pages);
         Self {
-            reader: Reader::new(network),
+            reader: Reader::new(network, HELD),
             pool,
             prefixes: Prefixes::default(),
             limits,

@@ -12,7 +12,7 @@ use crate::kernel::{Element, Held, View, product, rms_norm};
 use rayon::prelude::*;
 
 /// Bytes of packed weights that are held at most; those beyond are packed again in every step.
-const HELD: usize = 1 << 30;
+pub(crate) const HELD: usize = 1 << 30;
 
 /// Bytes that queries, keys and values of all tokens may take, and rows of it that are made together.
 const TABLE: usize = 1 << 24;
@@ -59,9 +59,8 @@ pub(crate) struct Reader<'a, E> {
 }
 
 impl<'a, E: Element> Reader<'a, E> {
-    /// A reader that has read nothing. Packs weights, on all threads of the current pool.
-    pub(crate) fn new(network: &'a Network<E>) -> Self {
-        let mut room = HELD;
+    /// A reader that has read nothing. Packs weights of up to `room` bytes, on all threads of the current pool.
+    pub(crate) fn new(network: &'a Network<E>, mut room: usize) -> Self {
         let mut hold = |matrix: &Matrix| {
             if matrix.is_quantized() {
                 return None;
@@ -130,17 +129,16 @@ impl<'a, E: Element> Reader<'a, E> {
         let Self { network, blocks, table, work, turns, .. } = self;
         let (network, width) = (*network, network.config.hidden);
         let count = blocks.len();
+        // What is not held packed is packed for every product: it pays for all rows at once alone.
+        let shared = blocks[layer.saturating_sub(1)..count.min(layer + 1)].iter().flatten().all(Option::is_some);
         let segments = |layer: usize, rows: &dyn Fn(&Piece<'_, E>) -> usize| {
             let adapters = Spans::new(layer, pieces, rows);
-            Segments { network, layer, held: &blocks[layer], adapters }
+            Segments { network, layer, held: &blocks[layer], shared, adapters }
         };
         let before = layer.checked_sub(1).map(|before| segments(before, &|piece| going_on(piece, layer == count)));
         let here = (layer < count).then(|| segments(layer, &|piece| piece.tokens.len()));
         let tokens = work.stream.len() / width;
-        // What is not held packed is packed for every product: it pays for all rows at once alone.
-        let held = [&before, &here].into_iter().flatten().all(Segments::is_held);
-        let share = if held { share(tokens) } else { tokens.max(1) };
-
+        let share = if shared { share(tokens) } else { tokens.max(1) };
         work.rooms.resize_with(work.rooms.len().max(tokens.div_ceil(share)), Room::default);
         let (row, heads) = (network.stack.attention.row(), network.stack.attention.width());
         work.rows.resize(work.positions.len() * row, E::default());
@@ -216,7 +214,7 @@ fn table<E: Element>(network: &Network<E>, held: &[Option<Held<E>>; 4]) -> Vec<E
     if held[0].is_none() || vocabulary * row * size_of::<E>() > TABLE {
         return Vec::new();
     }
-    let segments = Segments { network, layer: 0, held, adapters: Spans::default() };
+    let segments = Segments { network, layer: 0, held, shared: true, adapters: Spans::default() };
     let mut table = vec![E::default(); vocabulary * row];
     table.par_chunks_mut(TABLE_ROWS * row).enumerate().for_each(|(number, rows)| {
         let at = number * TABLE_ROWS..number * TABLE_ROWS + rows.len() / row;
@@ -253,4 +251,67 @@ fn retain<E>(stream: &mut Vec<f32>, width: usize, pieces: &[Piece<'_, E>]) {
         }
     }
     stream.truncate(kept * width);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Rotary;
+    use crate::kernel::Precision;
+    use crate::model::{Kind, Pool};
+    use crate::{Config, Decoder, Method};
+    use std::path::Path;
+
+    /// A model of which a pass over some tokens has products that are worth several threads.
+    fn wide(precision: Precision) -> Kind {
+        let llama = Config::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama")).unwrap();
+        let rotary = Rotary { dimensions: 80, ..llama.rotary.clone() };
+        let (heads, key_value_heads, head_size) = (2, 1, 80);
+        let config =
+            Config { hidden: 160, heads, key_value_heads, head_size, intermediate: 272, layers: 3, rotary, ..llama };
+        Decoder::random(config, precision, &Method::None, 3).unwrap().into_kind()
+    }
+
+    /// Logits behind two prompts and behind the next token of each, and how many matrices were held packed.
+    fn answers<E: Element>(network: &Network<E>, room: usize) -> (Vec<Vec<f32>>, usize) {
+        let mut reader = Reader::new(network, room);
+        let pool = Pool::new(&network.stack.attention, network.config.layers);
+        let mut caches = [Cache::new(&pool), Cache::new(&pool)];
+        let prompts: [Vec<u32>; 2] = [(0..57).map(|place| place * 7 % 96).collect(), (0..40).rev().collect()];
+        let mut all = Vec::new();
+        for tokens in [prompts, [vec![5], vec![9]]] {
+            let pieces = caches.iter_mut().zip(&tokens).map(|(cache, tokens)| {
+                cache.reserve(tokens.len());
+                Piece { cache, tokens, adapters: None, asks: true }
+            });
+            all.extend(reader.advance(&mut pieces.collect::<Vec<_>>(), |_, logits| logits.to_vec()));
+        }
+        (all, reader.blocks.iter().flatten().chain([&reader.head]).flatten().count())
+    }
+
+    fn compare<E: Element>(network: &Network<E>) {
+        let head = network.head.as_ref().unwrap_or(&network.embedding);
+        let matrices = network.stack.blocks.iter().flat_map(|block| block.linears().map(|linear| &linear.matrix));
+        let all: usize = matrices.chain([head]).map(|matrix| Held::<E>::bytes(matrix.columns, matrix.rows)).sum();
+        let (expected, held) = answers(network, all);
+        assert_eq!(held, 13);
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for (room, most) in [(0, 0), (all / 2, 12), (all, 13)] {
+                let (found, held) = pool.install(|| answers(network, room));
+                assert!(held <= most && (held > 0) == (room > 0), "{held} of {room} bytes");
+                assert!(found == expected, "{threads} threads, {held} held");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_held_packed_changes_no_bit() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            match wide(precision) {
+                Kind::Full(network) => compare(&network),
+                Kind::Half(network) => compare(&network),
+            }
+        }
+    }
 }

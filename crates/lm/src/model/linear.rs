@@ -34,6 +34,14 @@ pub(crate) struct Adapters {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lowered<E>(pub(crate) Vec<E>);
 
+/// Weights packed before.
+#[derive(Clone, Copy)]
+pub(crate) struct Ready<'a, E> {
+    pub(crate) held: &'a Held<E>,
+    /// Whether the rows that they are applied to are a task's share of more.
+    pub(crate) shared: bool,
+}
+
 impl Adapters {
     /// Columns of what all adapters lower the input to.
     fn total(&self) -> usize {
@@ -72,20 +80,26 @@ impl Linear {
         }
     }
 
-    /// [`Linear::forward`] without dropout, the weights packed before; the rows may be a task's share.
+    /// [`Linear::forward`] without dropout, the weights packed before if they are held.
     pub(crate) fn answer<E: Element, T: Element>(
         &self,
         values: &[f32],
-        held: Option<&Held<E>>,
+        ready: Option<Ready<'_, E>>,
         input: &[E],
         out: &mut [T],
         add: bool,
         lowered: &mut Lowered<E>,
     ) {
-        let Some(held) = held else { return self.forward(values, input, out, add, lowered, None) };
+        let Some(Ready { held, shared }) = ready else {
+            return self.forward(values, input, out, add, lowered, None);
+        };
         let Matrix { rows, columns, .. } = self.matrix;
         let count = input.len() / columns;
-        held.product_of_share(count, View::deep(input, columns), T::output(out, rows, add));
+        let (left, output) = (View::deep(input, columns), T::output(out, rows, add));
+        match shared {
+            true => held.product_of_share(count, left, output),
+            false => held.product(count, left, output),
+        }
         if let Some(adapters) = &self.adapters {
             adapters.forward(values, input, [count, rows, columns], out, lowered, None);
         }

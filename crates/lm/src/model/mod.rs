@@ -16,7 +16,7 @@ mod stack;
 mod tables;
 
 pub(crate) use adapters::AdapterSet;
-pub(crate) use advance::{Piece, Reader};
+pub(crate) use advance::{HELD, Piece, Reader};
 pub(crate) use build::{Builder, Source};
 pub(crate) use cache::{Cache, Page, Pool};
 pub(crate) use decoder::Kind;

@@ -2,7 +2,7 @@
 //! through all of it while they are in its cache, and threads wait for each other only where rows see each other.
 
 use super::adapters::Spans;
-use super::linear::Lowered;
+use super::linear::{Lowered, Ready};
 use super::network::Network;
 use super::tables::Tables;
 use crate::kernel::{Element, Held, TASK_ROWS, head_norm, rms_norm};
@@ -39,6 +39,8 @@ pub(super) struct Segments<'a, E> {
     pub(super) layer: usize,
     /// The block's packed weights, in the order of their use, as far as they are held.
     pub(super) held: &'a [Option<Held<E>>; 4],
+    /// Whether there are other segments, so that none needs more threads than its own.
+    pub(super) shared: bool,
     pub(super) adapters: Spans<'a>,
 }
 
@@ -52,9 +54,9 @@ pub(super) struct Standing<'a> {
 }
 
 impl<E: Element> Segments<'_, E> {
-    /// Whether all weights of the block are held packed.
-    pub(super) fn is_held(&self) -> bool {
-        self.held.iter().all(Option::is_some)
+    /// The weights of one of the block's linear layers, if they are held packed.
+    fn ready(&self, number: usize) -> Option<Ready<'_, E>> {
+        self.held[number].as_ref().map(|held| Ready { held, shared: self.shared })
     }
 
     /// Whether some rows have no adapters but the model's own.
@@ -70,7 +72,7 @@ impl<E: Element> Segments<'_, E> {
         room.factors.resize(at.len(), 0.0);
         room.normed.resize(stream.len(), E::default());
         rms_norm(&mut room.normed, &mut room.factors, stream, block.first_norm.weight(values), stack.epsilon);
-        block.attend.answer(values, self.held[0].as_ref(), &room.normed, rows, false, &mut room.lowered);
+        block.attend.answer(values, self.ready(0), &room.normed, rows, false, &mut room.lowered);
         adapters.add(0, &block.attend, &room.normed, rows, &mut room.lowered);
     }
 
@@ -90,19 +92,19 @@ impl<E: Element> Segments<'_, E> {
     /// Adds to a segment's part of the stream what its heads saw, and what the feed-forward network makes of it then.
     pub(super) fn merge(&self, at: &Range<usize>, attended: &[E], stream: &mut [f32], room: &mut Room<E>) {
         let (stack, values) = (&self.network.stack, &self.network.parameters.values);
-        let (block, [_, merge, widen, narrow]) = (&stack.blocks[self.layer], self.held.each_ref().map(Option::as_ref));
+        let block = &stack.blocks[self.layer];
         let adapters = self.adapters.within(at);
-        block.merge.answer(values, merge, attended, stream, true, &mut room.lowered);
+        block.merge.answer(values, self.ready(1), attended, stream, true, &mut room.lowered);
         adapters.add(1, &block.merge, attended, stream, &mut room.lowered);
         room.factors.resize(at.len(), 0.0);
         room.normed.resize(stream.len(), E::default());
         room.gate_up.resize(at.len() * 2 * stack.intermediate, E::default());
         room.inner.resize(at.len() * stack.intermediate, E::default());
         rms_norm(&mut room.normed, &mut room.factors, stream, block.second_norm.weight(values), stack.epsilon);
-        block.widen.answer(values, widen, &room.normed, &mut room.gate_up, false, &mut room.lowered);
+        block.widen.answer(values, self.ready(2), &room.normed, &mut room.gate_up, false, &mut room.lowered);
         adapters.add(2, &block.widen, &room.normed, &mut room.gate_up, &mut room.lowered);
         stack.activation.gated(&mut room.inner, &room.gate_up, stack.intermediate);
-        block.narrow.answer(values, narrow, &room.inner, stream, true, &mut room.lowered);
+        block.narrow.answer(values, self.ready(3), &room.inner, stream, true, &mut room.lowered);
         adapters.add(3, &block.narrow, &room.inner, stream, &mut room.lowered);
     }
 }
