@@ -45,17 +45,17 @@ pub struct Calibration {
     pub curve: Curve,
     /// The recall that the threshold was chosen for.
     pub recall: f64,
-    /// How sure it is that new cases are found with that recall. 0 where an older program chose what reached the recall
-    /// on these cases.
+    /// How sure it is to be that new cases are found with that recall. 0 where an older program chose what reached the
+    /// recall on these cases.
     #[serde(default)]
     pub confidence: f64,
-    /// Positive cases that the threshold was allowed to miss for that. None where they are too few to be sure; then it
-    /// misses none of them, and the recall is not assured.
+    /// Positive cases that may be missed for that, those without a score included. None where the recall is not assured:
+    /// they are too few, or too many of them have no score, and the threshold misses none that has one.
     #[serde(default)]
     pub misses: Option<usize>,
     /// The calibrated score from which a case counts as positive.
     pub threshold: f64,
-    /// Share of the positive cases that reach it.
+    /// Share of the positive cases that reach it; what has no score does not.
     pub reached: f64,
     /// Share of the negative cases that reach it.
     pub false_positive_rate: f64,
@@ -63,6 +63,9 @@ pub struct Calibration {
     pub cases: usize,
     /// How many of them were positive.
     pub positives: usize,
+    /// How many of the positive ones have no score, such as those that are refused: they count as missed.
+    #[serde(default)]
+    pub unscored: usize,
     /// Expected calibration error of the model's own scores.
     pub error_before: f64,
     /// Expected calibration error of calibrated scores, each by the curve that its case had no part in.

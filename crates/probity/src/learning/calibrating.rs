@@ -45,36 +45,50 @@ impl CalibrationSettings {
     /// # Errors
     /// Why these cases do not allow it.
     pub(super) fn fit(&self, scored: &[Scored], cases_sha256: String) -> Result<Calibration, String> {
-        let positives = scored.iter().filter(|case| case.truth).count();
-        let all = || scored.iter().map(|case| (case.score, case.truth)).collect::<Vec<_>>();
-        let fitted = self.curve_and_threshold(&all()).zip(self.on_new_cases(scored));
+        let all: Vec<&Scored> = scored.iter().collect();
+        let fitted = self.curve_and_threshold(&all).zip(self.on_new_cases(scored));
         let ((curve, threshold), expected) = fitted.ok_or_else(|| {
-            format!("of {} scored cases {positives} are positive: some of both kinds are needed", scored.len())
+            let with_score = scored.iter().filter(|case| case.score.is_some());
+            let positives = with_score.clone().filter(|case| case.truth).count();
+            format!("of {} scored cases {positives} are positive: some of both kinds are needed", with_score.count())
         })?;
+        let Allowed { positives, unscored, misses } = self.allowed(&all);
         Ok(Calibration {
             curve,
             recall: self.recall,
             confidence: self.confidence,
-            misses: self.tolerance().misses(positives),
+            misses,
             threshold,
             reached: expected.recall,
             false_positive_rate: expected.false_positive_rate,
             cases: scored.len(),
             positives,
-            error_before: calibration_error(&all()),
+            unscored,
+            error_before: calibration_error(&with_scores(&all)),
             error_after: expected.calibration_error,
             cases_sha256,
         })
     }
 
+    /// What may be missed of these cases.
+    fn allowed(&self, cases: &[&Scored]) -> Allowed {
+        let positives = cases.iter().filter(|case| case.truth).count();
+        let unscored = cases.iter().filter(|case| case.truth && case.score.is_none()).count();
+        let misses = self.tolerance().misses(positives).filter(|misses| *misses >= unscored);
+        Allowed { positives, unscored, misses }
+    }
+
     /// A curve, and a threshold with which the recall holds on new cases, too. Where positive cases are too few to be
-    /// sure of that, it misses none of them. Nothing if one of the kinds is missing.
-    fn curve_and_threshold(&self, scored: &[(f64, bool)]) -> Option<(Curve, f64)> {
-        let curve = Curve::fit(self.method, scored)?;
+    /// sure of that, or too many of them have no score, it misses none that has one. Nothing if one of the kinds is
+    /// missing.
+    fn curve_and_threshold(&self, cases: &[&Scored]) -> Option<(Curve, f64)> {
+        let scored = with_scores(cases);
+        let curve = Curve::fit(self.method, &scored)?;
         let calibrated: Vec<(f64, bool)> = scored.iter().map(|(score, truth)| (curve.apply(*score), *truth)).collect();
-        let positives = scored.iter().filter(|(_, truth)| *truth).count();
-        let misses = self.tolerance().misses(positives).unwrap_or(0);
-        let threshold = OperatingPoint::missing(&calibrated, misses)?.threshold;
+        let Allowed { unscored, misses, .. } = self.allowed(cases);
+        // No threshold finds what has no score: what is left may be missed by the threshold.
+        let below = misses.map_or(0, |misses| misses - unscored);
+        let threshold = OperatingPoint::missing(&calibrated, below)?.threshold;
         Some((curve, threshold))
     }
 
@@ -86,19 +100,32 @@ impl CalibrationSettings {
         let mut counts = [[0usize; 2]; 2];
         for part in 0..PARTS {
             let (held, others): (Vec<&Scored>, Vec<&Scored>) = scored.iter().partition(|case| case.part == part);
-            let others: Vec<(f64, bool)> = others.into_iter().map(|case| (case.score, case.truth)).collect();
             let (curve, threshold) = self.curve_and_threshold(&others)?;
             for case in held {
-                let score = curve.apply(case.score);
+                let score = case.score.map(|score| curve.apply(score));
                 let [reached, all] = &mut counts[usize::from(case.truth)];
-                *reached += usize::from(score >= threshold);
+                *reached += usize::from(score.is_some_and(|score| score >= threshold));
                 *all += 1;
-                calibrated.push((score, case.truth));
+                calibrated.extend(score.map(|score| (score, case.truth)));
             }
         }
         let [false_positive_rate, recall] = counts.map(|[reached, all]| reached as f64 / all as f64);
         Some(Expected { recall, false_positive_rate, calibration_error: calibration_error(&calibrated) })
     }
+}
+
+/// The scores that there are, with their truths.
+fn with_scores(cases: &[&Scored]) -> Vec<(f64, bool)> {
+    cases.iter().filter_map(|case| Some((case.score?, case.truth))).collect()
+}
+
+/// Positive cases, and how many of them may be missed.
+struct Allowed {
+    positives: usize,
+    /// Those without a score: they are missed by any threshold.
+    unscored: usize,
+    /// None where the recall cannot be assured.
+    misses: Option<usize>,
 }
 
 /// What new cases can expect.
@@ -110,20 +137,27 @@ struct Expected {
 
 /// Whether new cases will be found with the recall that the threshold was chosen for, and why.
 pub(crate) fn standing(calibration: &Calibration) -> String {
-    let Calibration { recall, confidence, positives, misses, .. } = calibration;
+    let Calibration { recall, confidence, positives, unscored, misses, .. } = calibration;
     let fewest = Tolerance { recall: *recall, confidence: *confidence }.fewest_positives();
     match (misses, fewest) {
-        (Some(misses), _) => format!(
-            "recall {recall} is assured with confidence {confidence}: the threshold misses {misses} at most of {positives} \
-             positive cases"
+        (Some(misses), _) => {
+            let among = if *unscored > 0 { format!(", {unscored} without a score among them") } else { String::new() };
+            format!(
+                "recall {recall} is assured with confidence {confidence}: the threshold misses {misses} at most of \
+                 {positives} positive cases{among}"
+            )
+        }
+        (None, Some(fewest)) if *positives >= fewest => format!(
+            "recall {recall} is NOT assured with confidence {confidence}: {unscored} of {positives} positive cases have no \
+             score and are missed by any threshold; this one misses none of the others"
         ),
         (None, Some(fewest)) => format!(
             "recall {recall} is NOT assured: {positives} positive cases are too few for confidence {confidence}, {fewest} \
-             are needed; the threshold misses none of them"
+             are needed; the threshold misses none that has a score"
         ),
-        (None, None) => {
-            format!("recall {recall} is NOT assured, which no number of cases can; the threshold misses none")
-        }
+        (None, None) => format!(
+            "recall {recall} is NOT assured, which no number of cases can; the threshold misses none that has a score"
+        ),
     }
 }
 
@@ -171,12 +205,16 @@ fn forget_scores(manifest: &mut Manifest) {
 mod tests {
     use super::*;
 
+    fn is_found(case: &Scored, calibration: &Calibration) -> bool {
+        case.truth && case.score.is_some_and(|score| calibration.curve.apply(score) >= calibration.threshold)
+    }
+
     #[test]
     fn a_calibration_says_what_it_was_fitted_to_and_what_it_reaches() {
         // Of scores that are all too high by half: at 0.8 four of ten are positive, at 0.2 one of ten.
         let at = |at: u64| {
             let (score, tenths) = if at.is_multiple_of(2) { (0.8, 4) } else { (0.2, 1) };
-            Scored { score, truth: at / 2 % 10 < tenths, part: at / 20 % PARTS }
+            Scored { score: Some(score), truth: at / 2 % 10 < tenths, part: at / 20 % PARTS }
         };
         let scored: Vec<Scored> = (0..1000).map(at).collect();
         let settings = CalibrationSettings { recall: 0.7, ..CalibrationSettings::default() };
@@ -203,12 +241,12 @@ mod tests {
         let noise = |at: u64| (at * 7919 % 997) as f64 / 997.0;
         let at = |at: u64| {
             let truth = at.is_multiple_of(4);
-            Scored { score: 0.1 + 0.5 * noise(at) + if truth { 0.3 } else { 0.0 }, truth, part: at / 4 % PARTS }
+            Scored { score: Some(0.1 + 0.5 * noise(at) + if truth { 0.3 } else { 0.0 }), truth, part: at / 4 % PARTS }
         };
         let scored: Vec<Scored> = (0..200).map(at).collect();
         let settings = CalibrationSettings { recall: 1.0, ..CalibrationSettings::default() };
         let fitted = settings.fit(&scored, String::new()).expect("both kinds");
-        let found = scored.iter().filter(|case| case.truth && fitted.curve.apply(case.score) >= fitted.threshold);
+        let found = scored.iter().filter(|case| is_found(case, &fitted));
         assert_eq!((found.count(), fitted.misses), (fitted.positives, None));
         assert!(standing(&fitted).contains("NOT assured"));
         assert!(fitted.reached < 1.0 && fitted.reached > 0.9, "{fitted:?}");
@@ -216,17 +254,49 @@ mod tests {
 
     #[test]
     fn with_too_few_positive_cases_none_is_missed_and_it_is_said() {
-        let at = |at: u64| Scored { score: at as f64 / 200.0, truth: at % 2 == 1, part: at / 2 % PARTS };
+        let at = |at: u64| Scored { score: Some(at as f64 / 200.0), truth: at % 2 == 1, part: at / 2 % PARTS };
         let scored: Vec<Scored> = (0..200).map(at).collect();
         let fitted = CalibrationSettings::default().fit(&scored, String::new()).expect("both kinds");
-        let found = scored.iter().filter(|case| case.truth && fitted.curve.apply(case.score) >= fitted.threshold);
+        let found = scored.iter().filter(|case| is_found(case, &fitted));
         assert_eq!((found.count(), fitted.misses), (100, None));
         assert!(standing(&fitted).contains("100 positive cases are too few for confidence 0.95, 598 are needed"));
     }
 
     #[test]
+    fn positive_cases_without_a_score_are_missed_ones() {
+        // A thousand positive cases with scores of their own; the lowest ones have none.
+        let settings =
+            CalibrationSettings { method: Method::Temperature, recall: 0.9, ..CalibrationSettings::default() };
+        let fitted = |unscored: u64| {
+            let at = |at: u64| {
+                let truth = at.is_multiple_of(2);
+                let score = (at / 2) as f64 / if truth { 1000.0 } else { 2000.0 };
+                Scored { score: (!truth || at / 2 >= unscored).then_some(score), truth, part: at / 2 % PARTS }
+            };
+            let scored: Vec<Scored> = (0..2000).map(at).collect();
+            let fitted = settings.fit(&scored, String::new()).expect("both kinds");
+            let found = scored.iter().filter(|case| is_found(case, &fitted)).count();
+            (found, fitted)
+        };
+        let (all, plain) = fitted(0);
+        let allowed = settings.tolerance().misses(1000).expect("enough cases");
+        assert_eq!((plain.unscored, plain.misses, all), (0, Some(allowed), 1000 - allowed));
+        // What any threshold would miss leaves the others less: the same cases are found.
+        let (found, some) = fitted(50);
+        assert_eq!((some.cases, some.positives, some.unscored), (2000, 1000, 50));
+        assert_eq!((found, some.misses), (1000 - allowed, Some(allowed)));
+        assert!((some.reached - plain.reached).abs() < 0.01 && some.reached < 0.95, "{some:?}");
+        assert!(standing(&some).contains("is assured") && standing(&some).contains("50 without a score"));
+        // More of them than may be missed.
+        let (found, none) = fitted(allowed as u64 + 1);
+        assert_eq!((found, none.misses), (1000 - allowed - 1, None));
+        assert!(standing(&none).contains(&format!("NOT assured with confidence 0.95: {} of 1000", allowed + 1)));
+        assert!(none.reached < 1.0 - allowed as f64 / 1000.0, "{none:?}");
+    }
+
+    #[test]
     fn one_case_of_a_kind_cannot_be_tried() {
-        let at = |at: u64| Scored { score: 0.5, truth: at == 0, part: at % PARTS };
+        let at = |at: u64| Scored { score: Some(0.5), truth: at == 0, part: at % PARTS };
         let scored: Vec<Scored> = (0..100).map(at).collect();
         let problem = CalibrationSettings::default().fit(&scored, String::new()).expect_err("one positive case");
         assert!(problem.contains("1 are positive"), "{problem}");

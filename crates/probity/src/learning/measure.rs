@@ -48,13 +48,13 @@ impl Measured {
         Ok(Self { observations, nanoseconds, seconds })
     }
 
-    /// Scores of the set's cases that have one.
+    /// Scores of the set's cases, in order.
     pub(super) fn scored(&self, set: &Set) -> Vec<Scored> {
         let one = |(seen, case): (&Observation, &Labelled)| {
-            let score = seen.decision.as_ref()?.score.filter(|score| score.is_finite())?;
-            Some(Scored { score, truth: is_positive(&seen.truth.outcome), part: part(case) })
+            let score = seen.decision.as_ref().and_then(|decision| decision.score).filter(|score| score.is_finite());
+            Scored { score, truth: is_positive(&seen.truth.outcome), part: part(case) }
         };
-        self.observations.list.iter().zip(&set.cases).filter_map(one).collect()
+        self.observations.list.iter().zip(&set.cases).map(one).collect()
     }
 
     /// The figures; with what a threshold comes to, if there is one.
@@ -100,7 +100,8 @@ pub(super) fn keep(card: &Scorecard, folder: &Path) -> anyhow::Result<()> {
 /// A case's score.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scored {
-    pub(super) score: f64,
+    /// None where the case was not decided, or without a score: no threshold finds it.
+    pub(super) score: Option<f64>,
     /// Whether the case is positive.
     pub(super) truth: bool,
     /// The part of the cases that it is in.
