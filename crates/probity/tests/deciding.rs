@@ -18,8 +18,10 @@ fn manifest(artifact: &Path) -> Value {
 /// An artifact of a multihead model that has learned a little.
 fn multihead(name: &str) -> PathBuf {
     let artifact = folder(name).join("artifact");
-    let output = train("multihead", &artifact, &["--set", "cases.validation=200"]);
+    // Five positive cases would be enough to assure half of them, if they had no say in the weights.
+    let output = train("multihead", &artifact, &["--set", "cases.validation=200", "--set", "calibration.recall=0.5"]);
     assert!(output.status.success(), "{}", says(&output));
+    assert!(says(&output).contains("recall 0.5 is NOT assured: the validation cases"), "{}", says(&output));
     artifact
 }
 
@@ -73,6 +75,9 @@ fn an_artifact_is_calibrated_and_says_so() {
         (&trained["calibration"]["method"], &trained["calibration"]["cases"]),
         (&json!("isotonic"), &json!(200))
     );
+    assert!(trained["calibration"]["positives"].as_u64() >= Some(5), "{trained}");
+    let assured = ["confidence", "misses"].map(|name| &trained["calibration"][name]);
+    assert_eq!(assured, [&json!(0.0), &Value::Null]);
     // What it comes to on cases that it was fitted to is nowhere told.
     assert_eq!(trained["scorecards"][0]["calibration_error"], trained["calibration"]["error_after"]);
     assert_eq!(trained["scorecards"][0]["at_threshold"][1], trained["calibration"]["reached"]);

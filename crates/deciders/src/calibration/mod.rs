@@ -45,12 +45,13 @@ pub struct Calibration {
     pub curve: Curve,
     /// The recall that the threshold was chosen for.
     pub recall: f64,
-    /// How sure it is to be that new cases are found with that recall. 0 where an older program chose what reached the
-    /// recall on these cases.
+    /// How sure it is to be that new cases are found with that recall. 0 where the cases had a say in the weights, or an
+    /// older program chose what reached the recall on them.
     #[serde(default)]
     pub confidence: f64,
     /// Positive cases that may be missed for that, those without a score included. None where the recall is not assured:
-    /// they are too few, or too many of them have no score, and the threshold misses none that has one.
+    /// the confidence is 0; or they are too few, or too many of them have no score, and the threshold misses none that has
+    /// one.
     #[serde(default)]
     pub misses: Option<usize>,
     /// The calibrated score from which a case counts as positive.

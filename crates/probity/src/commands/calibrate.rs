@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     /// The artifact's folder; its manifest takes the calibration, in the place of one that it has.
     #[arg(long = "with")]
     with: PathBuf,
-    /// Labelled case lines that neither training nor the test sees.
+    /// Labelled case lines that neither training, its validation nor the test sees.
     #[arg(long)]
     cases: PathBuf,
     /// How the curve is fitted.

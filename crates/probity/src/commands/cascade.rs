@@ -19,7 +19,7 @@ pub(crate) enum Command {
 pub(crate) struct Arguments {
     /// The cascade's file: `[[stage]]` with `with` and `cost`, the cheapest first.
     file: PathBuf,
-    /// Labelled case lines that neither training nor the test sees.
+    /// Labelled case lines that neither training, its validation, the calibration of a stage nor the test sees.
     #[arg(long)]
     cases: PathBuf,
     /// Share of the positive cases that must be found.

@@ -135,11 +135,20 @@ struct Expected {
     calibration_error: f64,
 }
 
+/// The same of cases that had a say in the weights, which assure nothing of new ones.
+pub(super) fn not_assured(calibration: Calibration) -> Calibration {
+    Calibration { confidence: 0.0, misses: None, ..calibration }
+}
+
 /// Whether new cases will be found with the recall that the threshold was chosen for, and why.
 pub(crate) fn standing(calibration: &Calibration) -> String {
     let Calibration { recall, confidence, positives, unscored, misses, .. } = calibration;
     let fewest = Tolerance { recall: *recall, confidence: *confidence }.fewest_positives();
     match (misses, fewest) {
+        _ if *confidence == 0.0 => format!(
+            "recall {recall} is NOT assured: the validation cases may have chosen the weights, too; `probity calibrate` on \
+             cases that training has not seen assures it"
+        ),
         (Some(misses), _) => {
             let among = if *unscored > 0 { format!(", {unscored} without a score among them") } else { String::new() };
             format!(

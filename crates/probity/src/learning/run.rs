@@ -9,7 +9,7 @@ use lm::train::{Ending, MethodSettings, Recipe, Run, Summary, estimate};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::calibrating::standing;
+use super::calibrating::{not_assured, standing};
 use super::decoder::Answers;
 use super::material::{Material, Origin, Set};
 use super::measure::{Measured, keep, scorecards};
@@ -163,7 +163,8 @@ impl<'o, D: Common> Job<'o, D> {
         Ok(Learned { summary, scorecards })
     }
 
-    /// Calibrates on the first validation set and measures on all.
+    /// Calibrates on the first validation set and measures on all. The set may have chosen the step that was kept, so the
+    /// calibration promises nothing.
     fn measure(&self, manifest: &mut Manifest) -> anyhow::Result<Vec<Scorecard>> {
         let out = &self.order.out;
         let threads = self.recipe.training.pool()?.current_num_threads();
@@ -172,6 +173,7 @@ impl<'o, D: Common> Job<'o, D> {
             let scored = Measured::of(&*decider(out, manifest, threads)?, first, threads)?.scored(first);
             match self.recipe.details.calibration().fit(&scored, first.sha256()) {
                 Ok(calibration) => {
+                    let calibration = not_assured(calibration);
                     streams::note(&standing(&calibration));
                     manifest.calibration = Some(calibration);
                 }
