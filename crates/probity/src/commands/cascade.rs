@@ -56,13 +56,15 @@ pub(crate) fn run(command: &Command) -> Outcome {
     text += &figures("on the cases that chose the bands", &outcome.fitted);
     text += &match &outcome.expected {
         Some(expected) => figures("on cases that had no part in the choice", expected),
-        None => "positive cases are too few to tell what new cases can expect\n".to_owned(),
+        None => {
+            "parts of the cases do not choose as all of them do: what new ones can expect cannot be told\n".to_owned()
+        }
     };
-    text += &format!("{}\n", standing(&outcome.chosen, &tolerance));
+    text += &format!("{}\n", standing(&outcome.chosen, &aim));
     streams::print(&format!("{text}written to {}\n", arguments.file.display()))?;
-    let keeps = aim.false_positive_rate.is_none_or(|rate| outcome.fitted.false_positive_rate <= rate);
+    let keeps = aim.keeps(&outcome.fitted);
     if !keeps {
-        streams::note("no band keeps to --false-positives; the one with the best recall was taken");
+        streams::note("the bands that were taken instead take more than --false-positives of the others for positive");
     }
     Ok(if outcome.chosen.assured && keeps { Status::Done } else { Status::GateFailed })
 }
@@ -76,23 +78,29 @@ fn figures(of: &str, figures: &Figures) -> String {
 }
 
 /// Whether new cases will be found with the recall, and why.
-fn standing(chosen: &Chosen, tolerance: &Tolerance) -> String {
-    let Tolerance { recall, confidence } = tolerance;
+fn standing(chosen: &Chosen, aim: &Aim) -> String {
+    let Tolerance { recall, confidence } = aim.tolerance;
     let positives = chosen.positives;
     match (chosen.misses, chosen.assured) {
         (Some(misses), true) => format!(
             "recall {recall} is assured with confidence {confidence}: {misses} misses at most of {positives} positive \
              cases that the bands were not drawn up on"
         ),
-        (Some(misses), false) => format!(
-            "recall {recall} is NOT assured: even what passes everything on misses more than the {misses} that may be of \
-             {positives} positive cases, or takes too many others for positive; the bands miss the fewest"
-        ),
+        (Some(misses), false) => {
+            let (within, or_none) = match aim.false_positive_rate {
+                Some(_) => (" that keep to --false-positives", ", or none keep to it"),
+                None => ("", ""),
+            };
+            format!(
+                "recall {recall} is NOT assured: the safest bands{within} miss more than the {misses} that may be of \
+                 {positives} positive cases{or_none}; the bands that were taken instead were fitted to miss the fewest of all"
+            )
+        }
         (None, _) => {
-            let fewest = tolerance.fewest_positives().map(|fewest| format!(", {fewest} are needed"));
+            let fewest = aim.tolerance.fewest_positives().map(|fewest| format!(", {fewest} are needed"));
             format!(
                 "recall {recall} is NOT assured: {positives} positive cases to accept the bands are too few for confidence \
-                 {confidence}{}; the bands miss the fewest of all cases",
+                 {confidence}{}; the bands were fitted to miss the fewest of all",
                 fewest.unwrap_or_else(|| ", and so is any number".to_owned())
             )
         }

@@ -108,7 +108,7 @@ pub(crate) struct Outcome {
     pub(crate) chosen: Chosen,
     /// What the bands come to on the cases that chose them.
     pub(crate) fitted: Figures,
-    /// What the cascade comes to on new cases; none where positive cases are too few.
+    /// What the cascade comes to on new cases; none where parts of the cases do not choose as all do.
     pub(crate) expected: Option<Figures>,
 }
 
@@ -137,7 +137,8 @@ pub(crate) fn fit_file(
     let chosen = choose(&all.iter().collect::<Vec<_>>(), aim, 0);
     let chosen = chosen.ok_or_else(|| InputError(format!("{} has no positive cases", cases.display())))?;
     streams::write_file(path, with_bands(&text, &chosen, aim)?.as_bytes())?;
-    Ok(Outcome { fitted: choosing::figures(&all, &chosen.bands), expected: choosing::expected(&all, aim), chosen })
+    let expected = choosing::expected(&all, aim, chosen.assured);
+    Ok(Outcome { fitted: choosing::figures(&all, &chosen.bands), expected, chosen })
 }
 
 fn judged(decider: &dyn Decider, set: &Set, threads: usize) -> anyhow::Result<Vec<Judged>> {
