@@ -33,6 +33,8 @@ pub(crate) struct Material {
     pub(crate) validation: Vec<Set>,
     /// Cases to fit tokenizers and quantiles to.
     pub(crate) sample: Vec<Labelled>,
+    /// Outcomes of all cases that were looked at: those of the file, or of the sample where cases are drawn without end.
+    outcomes: BTreeSet<String>,
     /// What names it, so that a run is not resumed with other data.
     pub(crate) card: Value,
 }
@@ -67,10 +69,8 @@ impl Origin {
             Self::Drawn(rules) => drawn(rules, seed, validation)?,
             Self::Folder(folder) => kept(folder)?,
         };
-        let outcomes: BTreeSet<&str> = material.sample.iter().map(|case| &*case.decision.outcome).collect();
-        if let (Some(only), true) = (outcomes.first(), outcomes.len() == 1) {
-            let count = material.sample.len();
-            let problem = format!("all {count} cases looked at have the outcome `{only}`: there is nothing to learn");
+        if let (Some(only), 1) = (material.outcomes.first(), material.outcomes.len()) {
+            let problem = format!("all cases looked at have the outcome `{only}`: there is nothing to learn");
             return Err(InputError(problem).into());
         }
         Ok(material)
@@ -81,6 +81,8 @@ impl Origin {
 #[derive(Default)]
 struct Sample {
     seen: u64,
+    /// Of all cases, also those that are not kept.
+    outcomes: BTreeSet<String>,
     /// By the mixed place, which no two cases share; with the place itself.
     kept: BTreeMap<u64, (u64, Labelled)>,
 }
@@ -89,6 +91,9 @@ impl Sample {
     fn take(&mut self, cases: Vec<Labelled>) {
         for case in cases {
             self.seen += 1;
+            if !self.outcomes.contains(&case.decision.outcome) {
+                self.outcomes.insert(case.decision.outcome.clone());
+            }
             self.kept.insert(mixing::drawn(0, self.seen), (self.seen, case));
             if self.kept.len() as u64 > SAMPLE {
                 self.kept.pop_last();
@@ -126,8 +131,10 @@ fn drawn(rules: &Rules, seed: u64, validation: usize) -> anyhow::Result<Material
             Ok(Set { name: name.to_owned(), cases })
         })
         .collect();
+    let sample = training.draw(0..SAMPLE)?;
     Ok(Material {
-        sample: training.draw(0..SAMPLE)?,
+        outcomes: sample.iter().map(|case| case.decision.outcome.clone()).collect(),
+        sample,
         training: Training::Endless(Box::new(training)),
         validation: validation?,
         card: json!({"source": "drawn", "labelled_by": rules.identity()}),
@@ -146,6 +153,7 @@ fn kept(folder: &Path) -> anyhow::Result<Material> {
     let train_digest = read(&train, |cases| sample.take(cases))?;
     let validation_digest = read(&validation, |cases| validated.extend(cases))?;
     Ok(Material {
+        outcomes: std::mem::take(&mut sample.outcomes),
         sample: sample.into_cases(),
         training: Training::Kept(train),
         validation: vec![Set { name: "validation.jsonl".to_owned(), cases: validated }],
@@ -221,5 +229,20 @@ mod tests {
         }
         assert_eq!(chosen, sample(40_000, 1000));
         assert_eq!(sample(300, 4096), (0..300).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_case_of_another_outcome_is_found_in_any_file() {
+        let kept = sample(40_000, 4096);
+        let left_out = (0..40_000).find(|number| !kept.contains(number)).expect("more cases than are kept");
+        let outcome = |number: u64| if number == left_out { "SAR" } else { "CLEAR" };
+        let of = |number: u64| {
+            let decision = Decision { outcome: outcome(number).to_owned(), ..Decision::default() };
+            Labelled { decision, ..case(number) }
+        };
+        let mut sample = Sample::default();
+        sample.take((0..40_000).map(of).collect());
+        assert_eq!(sample.outcomes.iter().collect::<Vec<_>>(), ["CLEAR", "SAR"]);
+        assert!(sample.into_cases().iter().all(|case| case.decision.outcome == "CLEAR"));
     }
 }
