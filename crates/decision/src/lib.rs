@@ -96,7 +96,8 @@ pub trait Decider: Send + Sync {
     fn identity(&self) -> &Identity;
     /// A worker for one thread; what it keeps between cases never shows in a decision.
     fn worker(&self) -> Box<dyn Worker + '_>;
-    /// Whether many cases at once cost less than one after another.
+    /// Whether many cases at once cost less than one after another. What does has threads or a machine of its own, for which
+    /// a worker waits; other deciders compute on the worker's thread.
     fn prefers_batches(&self) -> bool {
         false
     }

@@ -126,8 +126,32 @@ fn whatever_decides_lines_answers_over_http_in_the_same_words() {
 }
 
 #[test]
+fn named_rules_keep_to_the_firings_that_are_allowed() {
+    let file = folder("serve-firings").join("cascade.toml");
+    let stage = "[[stage]]\nwith = \"rules\"\ncost = 1\nlow = 0\nhigh = 1\n";
+    std::fs::write(&file, stage.repeat(2)).expect("a file");
+    let careful = format!("careful=cascade={}", text(&file));
+    let arguments =
+        ["--decider", &careful, "--decider", "plain=rules", "--max-firings", "1", "--listen", "127.0.0.1:0"];
+    let serve = [&["serve"], &arguments[..]].concat();
+    let mut child = command(&serve).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let listening = log.find(|line| line.contains("listening")).expect("it listens");
+    let address = listening.split("address=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an address");
+    assert_eq!(log.by_ref().filter(|line| line.contains("loaded")).take(2).count(), 2);
+    for name in ["careful", "plain"] {
+        let answer = post(address, &format!("/v1/desks/transactions/decisions?with={name}"), CASE);
+        assert!(answer[0]["error"].as_str().is_some_and(|error| error.contains("firings")), "{name}: {answer}");
+    }
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
 fn deciders_that_cannot_be_are_usage_errors() {
-    for (decider, problem) in [("a=nonsense", "expected rules"), ("rules", "write NAME=WITH")] {
+    let unknown = "`nonsense` does not say who decides: expected rules, rules=FILE.drl, an artifact's folder, \
+                   remote=URL,model=NAME, or cascade=FILE.toml";
+    for (decider, problem) in [("a=nonsense", unknown), ("rules", "write NAME=WITH")] {
         let output = command(&["serve", "--decider", decider, "--listen", "127.0.0.1:0"]).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{}", says(&output));
         assert!(says(&output).contains(problem), "{}", says(&output));

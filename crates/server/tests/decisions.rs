@@ -10,7 +10,8 @@ use decision::{Case, DecideError, Decider, Decision, Identity, Probabilities, Wo
 use server::{Opened, Opener, Settings, State};
 use support::{Running, folder};
 
-/// Decides by the number in the facts: panics at 3, is unsure at 2.
+/// Decides by the number in the facts: panics at 3, is unsure at 2. One whose name is `alone` computes where it is asked, as
+/// rules do.
 struct Numbers(Identity);
 
 impl Decider for Numbers {
@@ -29,7 +30,7 @@ impl Decider for Numbers {
     }
 
     fn prefers_batches(&self) -> bool {
-        true
+        self.0.name != "alone"
     }
 }
 
@@ -136,6 +137,16 @@ fn a_request_has_its_bounds_and_a_model_without_room_is_busy() {
     for path in [format!("{DECISIONS}?with=one&with=two"), "/predict?with=one&with=two".to_owned()] {
         assert_eq!(running.post(&path, r#"{"facts":1}"#).refuses(400, "invalid_field")["field"], "query");
     }
+}
+
+#[test]
+fn what_computes_where_it_is_asked_takes_any_number_of_cases_as_rules_do() {
+    let running = running("decisions-alone", false, &["alone"]);
+    let body = format!(r#"{{"cases":[{}]}}"#, vec![r#"{"facts":1}"#; 1001].join(","));
+    let lines = running.post(DECISIONS, &body).json();
+    let lines = lines.as_array().expect("lines");
+    assert!(lines.len() == 1001 && lines.iter().all(|line| line["decision"]["outcome"] == "SAR"));
+    running.post(DECISIONS, r#"{"facts":3}"#).refuses(500, "internal");
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let desk = desk(&arguments.desk)?;
-    let chosen = decider(&arguments.with, &*desk, arguments.threads)?;
+    let chosen = decider(&arguments.with, &*desk, Means::of(arguments.threads))?;
     let timed = Timed { inner: &*chosen, nanoseconds: Mutex::default() };
     let decider: &dyn Decider = if arguments.timings.is_some() { &timed } else { &*chosen };
     let start = Instant::now();
@@ -64,26 +64,46 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     Ok(super::rules::report(summary))
 }
 
+/// What a decider may use.
+#[derive(Clone, Copy)]
+pub(crate) struct Means {
+    /// Threads of a model.
+    pub(crate) threads: usize,
+    /// Firings of rules for one case; as many as rules have by themselves if none.
+    pub(crate) max_firings: Option<usize>,
+}
+
+impl Means {
+    /// These threads, and what is usual.
+    pub(crate) fn of(threads: usize) -> Self {
+        Self { threads, max_firings: None }
+    }
+}
+
 /// What `--with` names.
-pub(crate) fn decider(with: &str, desk: &dyn Desk, threads: usize) -> anyhow::Result<Box<dyn Decider>> {
+pub(crate) fn decider(with: &str, desk: &dyn Desk, means: Means) -> anyhow::Result<Box<dyn Decider>> {
     match with.strip_prefix("cascade=") {
-        Some(file) => Ok(Box::new(learning::cascade::open(Path::new(file), desk, threads)?)),
-        None => single(with, desk, threads),
+        Some(file) => Ok(Box::new(learning::cascade::open(Path::new(file), desk, means)?)),
+        None => single(with, desk, means),
     }
 }
 
 /// What `--with` names, if it is no cascade: rules, an endpoint, or the folder of an artifact.
-pub(crate) fn single(with: &str, desk: &dyn Desk, threads: usize) -> anyhow::Result<Box<dyn Decider>> {
+pub(crate) fn single(with: &str, desk: &dyn Desk, means: Means) -> anyhow::Result<Box<dyn Decider>> {
+    let bounded = |mut rules: Rules| {
+        means.max_firings.into_iter().for_each(|limit| rules.set_firing_limit(limit));
+        Box::new(rules)
+    };
     match with.split_once('=') {
-        None if with == "rules" => Ok(Box::new(rules(None)?)),
+        None if with == "rules" => Ok(bounded(rules(None)?)),
         Some(("remote", endpoint)) => Ok(Box::new(learning::remote::open(endpoint)?)),
-        Some(("rules", file)) => Ok(Box::new(rules(Some(Path::new(file)))?)),
-        _ if Path::new(with).is_dir() => {
-            learning::open(Path::new(with), desk.name(), threads).with_context(|| format!("failed to open {with}"))
-        }
+        Some(("rules", file)) => Ok(bounded(rules(Some(Path::new(file)))?)),
+        _ if Path::new(with).is_dir() => learning::open(Path::new(with), desk.name(), means.threads)
+            .with_context(|| format!("failed to open {with}")),
+        Some(("cascade", _)) => Err(UsageError(format!("{with}: a cascade is no stage of a cascade")).into()),
         _ => {
-            let known = "rules, rules=FILE.drl, an artifact's folder, or remote=URL,model=NAME";
-            Err(UsageError(format!("--with {with}: expected {known}")).into())
+            let known = "rules, rules=FILE.drl, an artifact's folder, remote=URL,model=NAME, or cascade=FILE.toml";
+            Err(UsageError(format!("`{with}` does not say who decides: expected {known}")).into())
         }
     }
 }

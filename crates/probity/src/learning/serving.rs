@@ -13,6 +13,7 @@ use server::{LoadError, NamedDecider, Opened, Settings, Slot, model_name};
 
 use super::{decoder, multihead};
 use crate::commands;
+use crate::commands::decide::Means;
 
 /// Places for the deciders that the settings name. Whatever `decide --with` takes is one.
 pub(crate) fn deciders(settings: &Settings) -> Vec<Slot<Opened>> {
@@ -20,12 +21,13 @@ pub(crate) fn deciders(settings: &Settings) -> Vec<Slot<Opened>> {
         0 => commands::generate::threads(),
         threads => threads,
     };
+    let means = Means { threads, max_firings: Some(settings.max_firings) };
     let place = |NamedDecider { name, with }: NamedDecider| {
         let files = commands::decide::files(&with);
         let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
         Slot::new(name.clone(), &files, move || {
             // What kind of error it is decides on the exit code.
-            let decider = commands::decide::decider(&with, &Transactions, threads)
+            let decider = commands::decide::decider(&with, &Transactions, means)
                 .map_err(anyhow::Error::reallocate_into_boxed_dyn_error_without_backtrace)?;
             let decider: Arc<dyn Decider> = decider.into();
             let identity = decider.identity().clone();

@@ -21,7 +21,7 @@ use crate::work::Caller;
 /// The desk whose cases `/predict` takes.
 const PREDICTED: &str = "transactions";
 
-/// Cases of a request at most, unless rules decide them.
+/// Cases of a request at most, unless rules alone decide them.
 const CASES: usize = 1000;
 
 /// Cases that a model decides at once; whether somebody still waits is looked at in between.
@@ -140,13 +140,18 @@ async fn decide(
         let work = move || Ok(lines(&*desk, deciding.decider(), &cases(&body)?));
         return state.work.run(&state.rules_pace, size, work).await;
     }
+    if !deciding.decider().prefers_batches() {
+        // Rules of another file, or a cascade of rules: they compute on the thread that asks them.
+        return state.work.long(move || Ok(lines(&*desk, deciding.decider(), &cases(&body)?))).await;
+    }
     if request.cases.as_ref().is_some_and(|cases| cases.len() > CASES) {
         return Err(ApiError::invalid(
             "cases",
-            format!("at most {CASES} cases of a request, unless rules decide them"),
+            format!("at most {CASES} cases of a request, unless rules alone decide them"),
         ));
     }
-    // A model has threads of its own, and an endpoint its own machine: whoever waits takes none of our threads.
+    // A model has threads of its own, and an endpoint its own machine: whoever waits takes none of our threads. Rules that
+    // decide what these are unsure of take little beside them.
     state.work.wait(move |caller| answer_together(&*desk, deciding.decider(), &cases(&body)?, caller)).await
 }
 

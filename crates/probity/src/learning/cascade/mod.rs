@@ -33,7 +33,7 @@ use super::labels::Labelled;
 use super::material::{Set, read};
 use super::measure::{Measured, is_positive};
 use super::parts::part;
-use crate::commands::decide::single;
+use crate::commands::decide::{Means, single};
 use crate::exit::{InputError, UsageError};
 use crate::streams;
 pub(crate) use choosing::{Aim, Chosen, Figures};
@@ -83,7 +83,7 @@ pub(crate) fn stages(path: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// The cascade of a file whose bands were fitted.
-pub(crate) fn open(path: &Path, desk: &dyn Desk, threads: usize) -> anyhow::Result<Cascade> {
+pub(crate) fn open(path: &Path, desk: &dyn Desk, means: Means) -> anyhow::Result<Cascade> {
     let (file, _) = File::read(path)?;
     let last = file.stage.len() - 1;
     let stage = |(number, written): (usize, Written)| {
@@ -97,7 +97,7 @@ pub(crate) fn open(path: &Path, desk: &dyn Desk, threads: usize) -> anyhow::Resu
                 return Err(UsageError(problem).into());
             }
         };
-        Ok(Stage { decider: single(&written.with, desk, threads)?, cost: written.cost, band })
+        Ok(Stage { decider: single(&written.with, desk, means)?, cost: written.cost, band })
     };
     let stages: anyhow::Result<Vec<Stage>> = file.stage.into_iter().enumerate().map(stage).collect();
     Ok(Cascade::new(desk.name(), stages?))
@@ -126,7 +126,8 @@ pub(crate) fn fit_file(
     let (file, text) = File::read(path)?;
     let mut set = Set { name: cases.display().to_string(), cases: Vec::new() };
     read(cases, |some| set.cases.extend(some))?;
-    let stages = file.stage.iter().map(|written| judged(&*single(&written.with, desk, threads)?, &set, threads));
+    let stages =
+        file.stage.iter().map(|written| judged(&*single(&written.with, desk, Means::of(threads))?, &set, threads));
     let stages: Vec<Vec<Judged>> = stages.collect::<anyhow::Result<_>>()?;
     let witness = |(place, case): (usize, &Labelled)| Witness {
         truth: is_positive(&case.decision.outcome),
