@@ -36,6 +36,7 @@ pub struct Settings {
 
     /// Other ways to decide: what `probity decide --with` takes, such as `cascade=FILE.toml` or `remote=URL,model=NAME`,
     /// under a name that requests ask for by `with`. Models that they need are held by themselves, beside those of --model.
+    /// The environment variable takes one.
     #[arg(long, env = "PROBITY_DECIDER", value_name = "NAME=WITH")]
     pub decider: Vec<NamedDecider>,
 
