@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use evaluate::Tolerance;
 use serde_json::{Value, json};
 use support::{cases, decide, folder, lines, probity, says, text, train};
 
@@ -98,7 +99,13 @@ fn an_artifact_is_calibrated_and_says_so() {
     assert_eq!((&calibration["method"], &calibration["cases"]), (&json!("temperature"), &json!(400)));
     assert!(calibration["cases_sha256"].as_str().is_some_and(|digest| digest.len() == 64));
     assert!(says_what_to_expect(&calibration), "{calibration}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("recall 0.9 is "), "{}", says(&output));
+    let positives = calibration["positives"].as_u64().expect("a count") as usize;
+    let misses = Tolerance { recall: 0.9, confidence: 0.95 }.misses(positives).expect("enough positive cases");
+    assert_eq!((&calibration["misses"], &calibration["unscored"]), (&json!(misses), &json!(0)));
+    let standing = format!(
+        "\nrecall 0.9 is assured with confidence 0.95: the threshold misses {misses} at most of {positives} positive cases\n"
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&standing), "{}", says(&output));
     // What was measured is what decides now, and not what it was before.
     let measured: Value =
         serde_json::from_slice(&std::fs::read(artifact.join("scorecard.json")).expect("a scorecard")).expect("JSON");
@@ -169,10 +176,15 @@ fn a_cascade_leaves_what_is_unsure_to_the_rules() {
     let output = probity(&[&arguments[..6], &["0.9", "--confidence", "0.8"]].concat(), b"");
     assert!(output.status.success(), "{}", says(&output));
     assert_eq!((fitted("assured"), fitted("confidence")), (Some(true.into()), Some(0.8.into())));
-    assert!(
-        fitted("misses")
-            .is_some_and(|misses| misses.as_integer() < fitted("positives").and_then(|all| all.as_integer()))
+    let [positives, misses] = ["positives", "misses"].map(|name| fitted(name).and_then(|count| count.as_integer()));
+    let positives = positives.expect("a count") as usize;
+    let allowed = Tolerance { recall: 0.9, confidence: 0.8 }.misses(positives).expect("enough positive cases");
+    assert_eq!(misses, Some(allowed as i64));
+    let standing = format!(
+        "\nrecall 0.9 is assured with confidence 0.8: {allowed} misses at most of {positives} positive cases that the bands \
+         were not drawn up on\n"
     );
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&standing), "{}", says(&output));
     let decided = decide();
     assert!(decided.status.success(), "{}", says(&decided));
     let answers = lines(&decided.stdout);
