@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use decision::Decider;
 
+use crate::settings::named;
 use crate::{ApiError, RulesEngine, State};
 
 /// The desk whose cases rules decide, and the name by which requests ask for them.
@@ -24,12 +25,8 @@ impl FromStr for NamedDecider {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((name, with)) if !name.is_empty() && !with.is_empty() => {
-                Ok(Self { name: name.to_owned(), with: with.to_owned() })
-            }
-            _ => Err("write NAME=WITH".to_owned()),
-        }
+        let (name, with) = named(text).ok_or("write NAME=WITH")?;
+        Ok(Self { name: name.to_owned(), with: with.to_owned() })
     }
 }
 

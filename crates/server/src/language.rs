@@ -12,6 +12,7 @@ use lm::WeightStorage;
 use lm::inference::{Host, HostOptions, ServiceOptions};
 use sha2::{Digest, Sha256};
 
+use crate::settings::named;
 use crate::writer_metrics::WriterMetrics;
 use crate::{ApiError, Error, LoadError, Settings, Slot, state};
 
@@ -223,12 +224,8 @@ impl FromStr for NamedFolder {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((name, folder)) if !name.is_empty() && !folder.is_empty() => {
-                Ok(Self { name: name.to_owned(), folder: folder.into() })
-            }
-            _ => Err("write NAME=DIR".to_owned()),
-        }
+        let (name, folder) = named(text).ok_or("write NAME=DIR")?;
+        Ok(Self { name: name.to_owned(), folder: folder.into() })
     }
 }
 

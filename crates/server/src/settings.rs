@@ -199,6 +199,11 @@ impl Default for Settings {
     }
 }
 
+/// Both sides of an option that gives something a name, `NAME=WHAT`, if neither is empty.
+pub(crate) fn named(text: &str) -> Option<(&str, &str)> {
+    text.split_once('=').filter(|(name, what)| !name.is_empty() && !what.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
