@@ -3,14 +3,16 @@
 use std::cmp::Ordering;
 
 use super::Machine;
-use crate::check::{Checks, Next, Place, Question};
+use crate::check::{Next, Place, Question};
 use crate::heap::{Text, Value};
 use crate::library::few_digits;
 
 impl Machine<'_> {
-    /// What a condition says of a fact; nothing where its code must say it.
+    /// What a condition says of the fact that it takes first; nothing where its code must say it.
     #[inline]
-    pub(crate) fn check(&mut self, checks: &Checks, fact: Value) -> Option<bool> {
+    pub(crate) fn check(&mut self, code: u32, fact: Value) -> Option<bool> {
+        let program = self.program;
+        let checks = program.codes[code as usize].checks.as_ref()?;
         let (mut value, mut whole) = (Value::Null, 0);
         let mut next = checks.first;
         loop {

@@ -255,14 +255,10 @@ impl<'r> Session<'r> {
                     (held, wanted) => self.machine.heap.equal(held, wanted),
                 }
             }
-            AlphaTest::Code(code) => {
-                if let Some(checks) = &self.machine.program.codes[code as usize].checks {
-                    if let Some(answer) = self.machine.check(checks, value) {
-                        return Ok(answer);
-                    }
-                }
-                matches!(self.machine.run(code, &[value])?, Value::Boolean(true))
-            }
+            AlphaTest::Code(code) => match self.machine.check(code, value) {
+                Some(answer) => answer,
+                None => matches!(self.machine.run(code, &[value])?, Value::Boolean(true)),
+            },
         })
     }
 

@@ -282,18 +282,11 @@ impl<'r> Session<'r> {
     #[inline(always)]
     fn holds(&mut self, call: Option<&Call>, tuple: TupleId, this: Option<Value>) -> Outcome<bool> {
         let Some(call) = call else { return Ok(true) };
-        match self.answer(call, tuple, this) {
+        let first = this.or_else(|| call.slots.first().map(|slot| self.slot(tuple, *slot).0));
+        match self.machine.check(call.code, first.unwrap_or_default()) {
             Some(answer) => Ok(answer),
             None => Ok(matches!(self.call(call, tuple, this)?, Value::Boolean(true))),
         }
-    }
-
-    /// What a condition says without running its code, if it is so simple.
-    #[inline(always)]
-    fn answer(&mut self, call: &Call, tuple: TupleId, this: Option<Value>) -> Option<bool> {
-        let checks = self.machine.program.codes[call.code as usize].checks.as_ref()?;
-        let first = this.or_else(|| call.slots.first().map(|slot| self.slot(tuple, *slot).0));
-        self.machine.check(checks, first.unwrap_or_default())
     }
 
     /// The value and fact of a slot in a match.
