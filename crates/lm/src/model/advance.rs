@@ -293,11 +293,13 @@ mod tests {
         let head = network.head.as_ref().unwrap_or(&network.embedding);
         let matrices = network.stack.blocks.iter().flat_map(|block| block.linears().map(|linear| &linear.matrix));
         let all: usize = matrices.chain([head]).map(|matrix| Held::<E>::bytes(matrix.columns, matrix.rows)).sum();
-        let (expected, held) = answers(network, all);
+        // How much a matrix takes depends on the instructions in use, which tests beside this one change.
+        let unlimited = usize::MAX;
+        let (expected, held) = answers(network, unlimited);
         assert_eq!(held, 13);
         for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            for (room, most) in [(0, 0), (all / 2, 12), (all, 13)] {
+            for (room, most) in [(0, 0), (all / 2, 12), (unlimited, 13)] {
                 let (found, held) = pool.install(|| answers(network, room));
                 assert!(held <= most && (held > 0) == (room > 0), "{held} of {room} bytes");
                 assert!(found == expected, "{threads} threads, {held} held");
